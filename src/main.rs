@@ -1,0 +1,3 @@
+fn main() {
+    print!("{}", serde_yaml::to_string(&k_mcp::api::crd()).unwrap());
+}
