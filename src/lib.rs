@@ -1,2 +1,4 @@
 pub mod api;
+pub mod cluster;
 pub mod endpoint;
+pub mod metrics;

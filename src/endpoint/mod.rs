@@ -15,7 +15,7 @@ mod tool;
 pub use caller::{Caller, Token};
 pub use catalog::{Catalog, LiveCatalog};
 pub use compile::{Compiled, References, Settings, compile};
-pub use policy::{Denied, Grant, NamespaceScope};
+pub use policy::{Denied, Grant, NamespaceScope, Scope};
 pub use problem::{Problem, Reason};
 pub use restricted::{NEVER_AVAILABLE, Restriction, restriction, restriction_by_name};
 pub use selector::Selector;
