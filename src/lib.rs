@@ -1,4 +1,5 @@
 pub mod api;
+pub mod auth;
 pub mod cluster;
 pub mod endpoint;
 pub mod metrics;
