@@ -1,3 +1,15 @@
-fn main() {
-    print!("{}", serde_yaml::to_string(&k_mcp::api::crd()).unwrap());
+//! The `k-mcp` binary.
+
+use clap::Parser as _;
+use k_mcp::{app, cli::Cli};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match app::run(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("k-mcp: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -1,0 +1,146 @@
+//! HTTP: Host and Origin, who calls, the MCP handler, the audit log; and the admin port.
+
+mod admin;
+mod audit;
+mod hosts;
+mod mcp;
+mod readiness;
+
+pub use admin::router as admin_router;
+pub use hosts::{Hosts, HostsError};
+pub use readiness::{Pending, Readiness};
+
+use crate::{
+    auth::{Authenticator, Refusal},
+    cluster::Clusters,
+    endpoint::{Grant, LiveCatalog},
+    metrics::Metrics,
+    reply::sanitize::line,
+    tools::Sealer,
+};
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path, Request, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+    routing::any,
+};
+use rmcp::transport::{
+    StreamableHttpService,
+    streamable_http_server::{StreamableHttpServerConfig, session::never::NeverSessionManager},
+};
+use std::{sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// Largest request body.
+const MAX_BODY: usize = 1 << 20;
+
+/// What requests need, shared by all of them.
+pub struct Shared {
+    /// The newest Catalog.
+    pub live: LiveCatalog,
+    /// Verifies tokens.
+    pub authenticator: Authenticator,
+    /// The way to clusters.
+    pub clusters: Clusters,
+    /// Seals cursors.
+    pub sealer: Arc<Sealer>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Which names this server answers to.
+    pub hosts: Hosts,
+}
+
+#[derive(Clone)]
+struct App {
+    shared: Arc<Shared>,
+    mcp: StreamableHttpService<mcp::Handler, NeverSessionManager>,
+}
+
+/// The agents' side: `/mcp/<endpoint>`.
+pub fn router(shared: Arc<Shared>, stop: CancellationToken) -> Router {
+    let config = StreamableHttpServerConfig::default()
+        .with_legacy_session_mode(false)
+        .with_json_response(true)
+        .with_cancellation_token(stop)
+        .with_max_request_body_bytes(MAX_BODY)
+        // `Hosts` has checked both before anything is done for the request.
+        .disable_allowed_hosts()
+        .disable_allowed_origins();
+    let handler = mcp::Handler::new(shared.clone());
+    let mcp = StreamableHttpService::new(move || Ok(handler.clone()), Arc::default(), config);
+    let app = App { shared: shared.clone(), mcp };
+    Router::new()
+        .route("/mcp/{endpoint}", any(serve_mcp))
+        .fallback(async || problem(StatusCode::NOT_FOUND, "nothing is served here; endpoints are at /mcp/<name>"))
+        .layer(middleware::from_fn_with_state(shared, check_hosts))
+        .with_state(app)
+}
+
+/// Before anything else: DNS rebinding ends here.
+async fn check_hosts(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    if let Err(error) = shared.hosts.check(request.uri(), request.headers()) {
+        shared.metrics.refused(error.label());
+        audit::refused("", error.label());
+        return problem(StatusCode::FORBIDDEN, &error.to_string());
+    }
+    next.run(request).await
+}
+
+async fn serve_mcp(State(app): State<App>, Path(name): Path<String>, mut request: Request) -> Response {
+    let App { shared, mcp } = app;
+    if request.method() != Method::POST {
+        let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "this server is stateless: only POST is served");
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+        return response;
+    }
+    let Some(endpoint) = shared.live.load().endpoint(&name) else {
+        shared.metrics.refused("unknown_endpoint");
+        audit::refused(&name, "unknown_endpoint");
+        let name: String = name.chars().take(80).collect();
+        return problem(StatusCode::NOT_FOUND, &format!("no McpEndpoint named {} is served here", line(&name)));
+    };
+    match shared.authenticator.authenticate(&endpoint, request.headers()).await {
+        Ok(caller) => {
+            request.headers_mut().remove(header::AUTHORIZATION); // nothing past this line sees it as text
+            request.extensions_mut().insert(Arc::new(Grant::new(endpoint, caller)));
+            mcp.handle(request).await.map(Body::new)
+        }
+        Err(refusal) => {
+            shared.metrics.refused(refusal.label());
+            audit::refused(&name, refusal.label());
+            refused(&refusal)
+        }
+    }
+}
+
+/// RFC 6750 section 3. There is no `resource_metadata`: without an authorization server to name it would send clients
+/// into an OAuth flow that cannot end.
+fn refused(refusal: &Refusal) -> Response {
+    let text = refusal.to_string();
+    if *refusal == Refusal::IssuerUnavailable {
+        let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, &text);
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        return response;
+    }
+    let quoted: String = text.chars().filter(|c| (' '..='~').contains(c) && !matches!(c, '"' | '\\')).collect();
+    let challenge = format!(r#"Bearer error="invalid_token", error_description="{quoted}""#);
+    let mut response = problem(StatusCode::UNAUTHORIZED, &text);
+    if let Ok(value) = HeaderValue::try_from(challenge) {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+    }
+    response
+}
+
+fn problem(status: StatusCode, text: &str) -> Response {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let body = serde_json::json!({"error": text}).to_string();
+    (status, headers, body).into_response()
+}
+
+/// How long requests in flight may take once the server is to stop.
+pub const DRAIN: Duration = Duration::from_secs(25);
