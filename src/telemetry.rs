@@ -16,7 +16,11 @@ pub enum LogFormat {
 /// # Errors
 /// Where `level` is neither, or logging has been started already.
 pub fn start(format: LogFormat, level: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let filter = EnvFilter::try_new(level)?.add_directive("audit=info".parse()?);
+    let mut filter = EnvFilter::try_new(level)?.add_directive("audit=info".parse()?);
+    if !level.contains("rmcp") {
+        // It tells of every request's beginning and end, at info.
+        filter = filter.add_directive("rmcp=warn".parse()?);
+    }
     match format {
         LogFormat::Json => fmt().json().flatten_event(true).with_env_filter(filter).with_current_span(false).try_init(),
         LogFormat::Text => fmt().with_env_filter(filter).with_ansi(false).try_init(),

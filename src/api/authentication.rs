@@ -34,7 +34,7 @@ pub struct Authentication {
 }
 
 fn default_max_token_lifetime() -> Duration {
-    std::time::Duration::from_secs(24 * 3600).into()
+    std::time::Duration::from_hours(24).into()
 }
 
 /// One issuer of tokens. `type` says how its tokens are verified, and which field holds the rest.

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use url::Url;
 
 /// How long keys are used before they are fetched again.
-const LIFETIME: Duration = Duration::from_secs(600);
+const LIFETIME: Duration = Duration::from_mins(10);
 /// How often an unknown key may fetch again.
 const UNKNOWN_KEY: Duration = Duration::from_secs(10);
 /// How soon an issuer that failed is asked again.

@@ -24,9 +24,9 @@ use std::{
 use tokio::time::Instant;
 
 /// How long a cluster's word about a token is taken: a revoked token ends within this.
-const REVIEW_LIFETIME: Duration = Duration::from_secs(60);
+const REVIEW_LIFETIME: Duration = Duration::from_mins(1);
 /// How long a verified JWT is not verified again (it ends at `exp` in any case).
-const JWT_LIFETIME: Duration = Duration::from_secs(600);
+const JWT_LIFETIME: Duration = Duration::from_mins(10);
 /// How long an issuer or cluster may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of verified callers that are remembered.

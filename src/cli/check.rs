@@ -12,6 +12,7 @@ use kube::core::cel::Validator;
 use serde_json::{Map, Value};
 use std::{
     collections::BTreeSet,
+    fmt::Write as _,
     io::Read as _,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -195,7 +196,7 @@ fn field_path(pointer: &str) -> String {
     let mut path = String::new();
     for segment in pointer.split('/').skip(1) {
         if segment.chars().all(|c| c.is_ascii_digit()) {
-            path.push_str(&format!("[{segment}]"));
+            let _ = write!(path, "[{segment}]");
         } else {
             if !path.is_empty() {
                 path.push('.');

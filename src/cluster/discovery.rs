@@ -10,7 +10,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// How long a discovery is used.
-const LIFETIME: Duration = Duration::from_secs(600);
+const LIFETIME: Duration = Duration::from_mins(10);
 /// How often a name that is not found may ask again.
 const REFRESH: Duration = Duration::from_secs(10);
 const CAPACITY: u64 = 512;

@@ -143,9 +143,8 @@ impl<'a> Target<'a> {
             _ => return None,
         };
         let (namespace, resource, name) = match rest {
-            ["watch" | "proxy", ..] => return None,
-            // What hangs below one Namespace object and is no list in it.
-            ["namespaces", _, "status" | "finalize"] => return None,
+            // The old spellings of verbs, and what hangs below one Namespace object and is no list in it.
+            ["watch" | "proxy", ..] | ["namespaces", _, "status" | "finalize"] => return None,
             ["namespaces", namespace, resource] => (Some(*namespace), *resource, None),
             ["namespaces", namespace, resource, name] => (Some(*namespace), *resource, Some(*name)),
             [resource] => (None, *resource, None),

@@ -33,7 +33,7 @@ const MAX_ANSWER: usize = 64 << 20;
 const MAX_DOCUMENT: usize = 1 << 20;
 /// Servers and limits that are remembered at once; 64 clusters for each of 64 endpoints.
 const CAPACITY: u64 = 4096;
-const IDLE: Duration = Duration::from_secs(15 * 60);
+const IDLE: Duration = Duration::from_mins(15);
 
 type HttpClient = Client<HttpsConnector<Dial>, Full<Bytes>>;
 
@@ -119,10 +119,7 @@ impl Pool {
     ) -> Result<Bytes, Failure> {
         let limit = cluster.max_concurrent_requests;
         let slots = self.limits.get_with((key(&cluster.upstream), limit), || Arc::new(Semaphore::new(limit)));
-        let _slot = match timeout_at(deadline, slots.acquire()).await {
-            Ok(Ok(slot)) => slot,
-            Ok(Err(_)) | Err(_) => return Err(Failure::Busy),
-        };
+        let Ok(Ok(_slot)) = timeout_at(deadline, slots.acquire()).await else { return Err(Failure::Busy) };
         self.exchange(&cluster.upstream, request, deadline, MAX_ANSWER).await
     }
 

@@ -2,6 +2,7 @@
 //! tests): the same three things as files. Never a kubeconfig.
 
 use kube::{Client, Config, runtime::watcher};
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use std::path::PathBuf;
 
 /// Where the management cluster is, outside a pod.
@@ -47,7 +48,6 @@ pub fn client(management: Option<&Management>) -> Result<(Client, String), Clien
                 return Err(ClientError::Server);
             }
             let pem = std::fs::read(ca_file).map_err(|e| ClientError::Ca(ca_file.clone(), e.to_string()))?;
-            use rustls_pki_types::{CertificateDer, pem::PemObject as _};
             let roots: Result<Vec<Vec<u8>>, _> =
                 CertificateDer::pem_slice_iter(&pem).map(|c| c.map(|c| c.to_vec())).collect();
             let roots = roots.map_err(|e| ClientError::Ca(ca_file.clone(), e.to_string()))?;
@@ -68,7 +68,7 @@ pub(super) fn explain_watch(error: &watcher::Error) -> &'static str {
             e
         }
         watcher::Error::WatchError(status) => return explain_code(status.code),
-        _ => return "the API server closed the watch",
+        watcher::Error::NoResourceVersion => return "the API server's answer cannot be read",
     };
     match inner {
         kube::Error::Api(status) => explain_code(status.code),

@@ -1,7 +1,11 @@
 //! The audit log: one line per call, denied ones too, under the log target `audit`. Every value that a caller chose is
 //! bounded and without control characters, whatever the log format.
 
-use crate::{endpoint::Grant, reply::sanitize::line, tools::Outcome};
+use crate::{
+    endpoint::{Grant, Tool},
+    reply::sanitize::line,
+    tools::Outcome,
+};
 use serde_json::{Map, Value};
 use std::time::Duration;
 
@@ -19,7 +23,7 @@ pub(super) fn called(grant: &Grant, tool: &str, arguments: &Map<String, Value>, 
         user = bounded(&caller.username),
         subject = bounded(&caller.subject),
         tool = bounded(tool),
-        cluster = argument("cluster"),
+        cluster = cluster(grant, tool, &argument("cluster")),
         namespace = argument("namespace"),
         resource = argument("resource"),
         name = argument("name"),
@@ -32,6 +36,15 @@ pub(super) fn called(grant: &Grant, tool: &str, arguments: &Map<String, Value>, 
 /// A request was refused before anybody was known.
 pub(super) fn refused(endpoint: &str, reason: &'static str) {
     tracing::info!(target: "audit", endpoint = bounded(endpoint), outcome = "refused", reason, "request");
+}
+
+/// The cluster that was asked, where the caller left it out because there is one.
+fn cluster(grant: &Grant, tool: &str, named: &str) -> String {
+    let mut granted = tool.parse::<Tool>().ok().into_iter().flat_map(|tool| grant.clusters(tool));
+    match (named, granted.next(), granted.next()) {
+        ("", Some(only), None) => only.name.clone(),
+        _ => named.to_owned(),
+    }
 }
 
 fn bounded(text: &str) -> String {

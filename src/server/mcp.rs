@@ -57,11 +57,10 @@ impl Handler {
             deadline: Instant::now() + limit,
             sealer: self.shared.sealer.clone(),
         };
-        let failed = |text: String| ToolError { outcome: Outcome::Failed, text };
         tokio::select! {
-            () = context.ct.cancelled() => Err(failed("cancelled".to_owned())),
+            () = context.ct.cancelled() => Err(ToolError::failed("cancelled")),
             result = timeout_at(call.deadline, tools::call(&call, tool, arguments)) => {
-                result.unwrap_or_else(|_| Err(failed(format!("no answer within {}s; narrow the question", limit.as_secs()))))
+                result.unwrap_or_else(|_| Err(ToolError::failed(format!("no answer within {}s; narrow the question", limit.as_secs()))))
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::ToolError;
 use crate::reply::sanitize::quoted;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// Longest text of an argument.
@@ -70,15 +70,18 @@ pub(super) const MAX_TOKENS: Argument =
 pub fn schema(arguments: &[Argument]) -> Map<String, Value> {
     let mut properties = Map::new();
     for Argument { name, kind, description, required: _, header } in arguments {
-        let mut property = match kind {
-            Kind::Text => json!({"type": "string"}),
-            Kind::Integer { min, max } => json!({"type": "integer", "minimum": min, "maximum": max}),
-        };
-        property["description"] = Value::from(*description);
-        if let Some(header) = header {
-            property["x-mcp-header"] = Value::from(*header);
+        let mut property = Map::new();
+        match kind {
+            Kind::Text => property.extend([("type".to_owned(), Value::from("string"))]),
+            Kind::Integer { min, max } => property.extend([
+                ("type".to_owned(), Value::from("integer")),
+                ("minimum".to_owned(), Value::from(*min)),
+                ("maximum".to_owned(), Value::from(*max)),
+            ]),
         }
-        properties.insert((*name).to_owned(), property);
+        property.insert("description".to_owned(), Value::from(*description));
+        property.extend(header.map(|header| ("x-mcp-header".to_owned(), Value::from(header))));
+        properties.insert((*name).to_owned(), Value::Object(property));
     }
     let required: Vec<&str> = arguments.iter().filter(|a| a.required).map(|a| a.name).collect();
     let mut schema = Map::new();
@@ -111,7 +114,7 @@ impl Arguments {
             let value = match (argument.kind, value) {
                 (_, Value::Null) => continue,
                 (_, Value::String(text)) if text.is_empty() => continue,
-                (Kind::Text, Value::String(text)) => check_text(argument, text)?,
+                (Kind::Text, Value::String(text)) => check_text(argument, &text)?,
                 (Kind::Integer { min, max }, Value::Number(n)) => check_integer(argument, n.as_i64(), min, max)?,
                 (Kind::Integer { min, max }, Value::String(text)) => {
                     check_integer(argument, text.trim().parse().ok(), min, max)?
@@ -170,7 +173,7 @@ fn unknown(known: &[Argument], name: &str) -> ToolError {
     }
 }
 
-fn check_text(argument: &Argument, text: String) -> Result<Value, ToolError> {
+fn check_text(argument: &Argument, text: &str) -> Result<Value, ToolError> {
     if text.len() > MAX_TEXT {
         return Err(ToolError::invalid(argument.name, format!("is longer than {MAX_TEXT} bytes")));
     }
@@ -190,6 +193,7 @@ fn check_integer(argument: &Argument, value: Option<i64>, min: i64, max: i64) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     const KNOWN: &[Argument] = &[CLUSTER, NAMESPACE, RESOURCE, NAME, LABEL_SELECTOR, LIMIT];
 

@@ -39,17 +39,10 @@ impl Sealer {
         Ok(Self(RandomizedNonceKey::new(&AES_256_GCM, &key)?))
     }
 
-    /// Random letters and digits that nothing inside a fence can know.
-    pub(super) fn nonce(&self) -> Result<String, ToolError> {
-        let mut bytes = [0; 6];
-        rand::fill(&mut bytes).map_err(|_| ToolError::invalid("nonce", "could not be made"))?;
-        Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
-    }
-
     /// Seals a position for a caller's question.
     pub(super) fn seal(&self, grant: &Grant, question: &str, position: &Position) -> Result<String, ToolError> {
-        let failed = |_| ToolError::invalid("cursor", "could not be made");
-        let mut text = serde_json::to_vec(position).map_err(|_| ToolError::invalid("cursor", "could not be made"))?;
+        let failed = |_| ToolError::failed("the cursor could not be sealed");
+        let mut text = serde_json::to_vec(position).map_err(|_| ToolError::failed("the cursor could not be sealed"))?;
         let nonce = self.0.seal_in_place_append_tag(Aad::from(bound_to(grant, question)), &mut text).map_err(failed)?;
         let mut sealed = nonce.as_ref().to_vec();
         sealed.append(&mut text);

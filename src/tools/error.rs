@@ -61,6 +61,11 @@ impl ToolError {
         Self { outcome: Outcome::NotFound, text: text.into() }
     }
 
+    /// It should have worked.
+    pub fn failed(text: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Failed, text: text.into() }
+    }
+
     /// A restricted kind: one fixed sentence, on every cluster.
     pub fn never_available() -> Self {
         Self::denied(NEVER_AVAILABLE)

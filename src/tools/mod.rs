@@ -20,6 +20,8 @@ use crate::{
     cluster::{Clusters, Handle},
     endpoint::{Grant, Tool},
 };
+use aws_lc_rs::rand;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -62,6 +64,13 @@ impl Context {
         let limit = self.grant.endpoint().limits.max_output_tokens;
         arguments.integer(&arguments::MAX_TOKENS).and_then(|n| usize::try_from(n).ok()).map_or(limit, |n| n.min(limit))
     }
+}
+
+/// Random letters and digits for a fence: nothing that a workload wrote can know them.
+fn nonce() -> Result<String, ToolError> {
+    let mut bytes = [0; 9];
+    rand::fill(&mut bytes).map_err(|_| ToolError::failed("the system gives no random bytes"))?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
 type Run = for<'a> fn(&'a Context, &'a Arguments) -> BoxFuture<'a, Result<String, ToolError>>;

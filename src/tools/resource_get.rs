@@ -45,7 +45,7 @@ pub(super) async fn run(context: &Context, arguments: &Arguments) -> Result<Stri
     let found = join_all(names.iter().map(|name| object(&handle, &resource, &namespaces, name))).await;
     let mut redactor = Redactor::default();
     let budget = context.max_tokens(arguments).saturating_sub(FRAME) / names.len();
-    let nonce = context.sealer.nonce()?;
+    let nonce = super::nonce()?;
     let (mut out, mut errors) = (String::new(), Vec::new());
     for (name, found) in names.iter().zip(found) {
         match found {

@@ -5,7 +5,6 @@ use super::{
     access::{self, Namespaces},
     arguments::{CLUSTER, CURSOR, FIELD_SELECTOR, LABEL_SELECTOR, LIMIT, MAX_TOKENS, NAMESPACE, RESOURCE},
     cursor::Position,
-    error::Outcome,
     selectors,
 };
 use crate::{
@@ -101,7 +100,7 @@ async fn collect(
             ..selection.clone()
         };
         let table = match handle.table(resource, *place, query).await {
-            Ok(table) => read(handle, table, redactor)?,
+            Ok(table) => read(handle, &table, redactor)?,
             Err(failure) => {
                 let error = ToolError::upstream(handle.cluster(), &failure);
                 match place {
@@ -148,11 +147,9 @@ async fn collect(
     }
 }
 
-fn read(handle: &Handle, table: serde_json::Value, redactor: &mut Redactor) -> Result<Table, ToolError> {
-    table::parse(&table, redactor).map_err(|_| ToolError {
-        outcome: Outcome::Failed,
-        text: format!("cluster {}: the answer is no table", handle.cluster()),
-    })
+fn read(handle: &Handle, table: &serde_json::Value, redactor: &mut Redactor) -> Result<Table, ToolError> {
+    table::parse(table, redactor)
+        .map_err(|_| ToolError::failed(format!("cluster {}: the answer is no table", handle.cluster())))
 }
 
 /// Rows that fit, under a line that counts them.

@@ -1,5 +1,7 @@
 use super::*;
+use crate::endpoint::{Tool, Trust, Verification};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 const CA: &str = include_str!("../../../tests/fixtures/ca.crt");
 

@@ -27,7 +27,7 @@ const CRDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/crds");
 /// Everyone of this group is cluster-admin in every cluster, so that only k-mcp stands between its members and what
 /// the tests must not reach.
 pub const MIGHTY: &str = "mighty";
-/// An audience that every cluster accepts of the issuer that it trusts.
+/// The audience that every cluster accepts of the issuer that it trusts.
 pub const CLUSTER_AUDIENCE: &str = "tc";
 
 /// State of this run; that of runs whose process has ended is removed.
@@ -275,7 +275,7 @@ impl Issuer {
     /// A new one, serving.
     pub fn start(name: &str) -> Self {
         let issuer = Self { dir: RUN.join(name), server: Mutex::new(None) };
-        issuer.oidc("init", &["--audience", CLUSTER_AUDIENCE]);
+        issuer.oidc("init", &[]);
         issuer.serve();
         issuer
     }
@@ -292,7 +292,8 @@ impl Issuer {
     pub fn serve(&self) {
         let owner = std::process::id().to_string();
         let dir = self.dir.display().to_string();
-        let child = script(&["oidc", "serve", "--dir", &dir, "--owner", &owner]).spawn().unwrap();
+        let mut serve = script(&["oidc", "serve", "--dir", &dir, "--owner", &owner]);
+        let child = serve.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         *self.server.lock().unwrap() = Some(child);
         let url = self.url();
         let address = url.trim_start_matches("https://").trim_end_matches('/');

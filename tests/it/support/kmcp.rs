@@ -113,9 +113,10 @@ impl Kmcp {
         }
     }
 
-    /// The log, for messages of failed tests.
+    /// The end of the log, for messages of failed tests.
     pub fn text(&self) -> String {
-        let lines: Vec<String> = self.log().iter().map(ToString::to_string).collect();
+        let lines: Vec<String> = self.log().iter().rev().take(20).map(ToString::to_string).collect();
+        let lines: Vec<&str> = lines.iter().rev().map(String::as_str).collect();
         format!("{}\n{}", lines.join("\n"), self.errors.lock().unwrap())
     }
 
