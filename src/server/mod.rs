@@ -74,7 +74,7 @@ pub fn router(shared: Arc<Shared>, stop: CancellationToken) -> Router {
     let app = App { shared: shared.clone(), mcp };
     Router::new()
         .route("/mcp/{endpoint}", any(serve_mcp))
-        .fallback(async || problem(StatusCode::NOT_FOUND, "nothing is served here; endpoints are at /mcp/<name>"))
+        .fallback(unknown_path)
         .layer(middleware::from_fn_with_state(shared, check_hosts))
         .with_state(app)
 }
@@ -92,6 +92,8 @@ async fn check_hosts(State(shared): State<Arc<Shared>>, request: Request, next: 
 async fn serve_mcp(State(app): State<App>, Path(name): Path<String>, mut request: Request) -> Response {
     let App { shared, mcp } = app;
     if request.method() != Method::POST {
+        shared.metrics.refused("method");
+        audit::refused(&name, "method");
         let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "this server is stateless: only POST is served");
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
         return response;
@@ -106,7 +108,12 @@ async fn serve_mcp(State(app): State<App>, Path(name): Path<String>, mut request
         Ok(caller) => {
             request.headers_mut().remove(header::AUTHORIZATION); // nothing past this line sees it as text
             request.extensions_mut().insert(Arc::new(Grant::new(endpoint, caller)));
-            mcp.handle(request).await.map(Body::new)
+            let response = mcp.handle(request).await.map(Body::new);
+            if response.status().is_client_error() {
+                shared.metrics.refused("protocol"); // no MCP message: no tool was called
+                audit::refused(&name, "protocol");
+            }
+            response
         }
         Err(refusal) => {
             shared.metrics.refused(refusal.label());
@@ -114,6 +121,12 @@ async fn serve_mcp(State(app): State<App>, Path(name): Path<String>, mut request
             refused(&refusal)
         }
     }
+}
+
+async fn unknown_path(State(app): State<App>) -> Response {
+    app.shared.metrics.refused("unknown_path");
+    audit::refused("", "unknown_path");
+    problem(StatusCode::NOT_FOUND, "nothing is served here; endpoints are at /mcp/<name>")
 }
 
 /// RFC 6750 section 3. There is no `resource_metadata`: without an authorization server to name it would send clients

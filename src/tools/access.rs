@@ -45,7 +45,11 @@ pub(super) fn target(arguments: &Arguments) -> Result<(String, Vec<String>), Too
     let (resource, name) = (arguments.text(&RESOURCE), arguments.text(&NAME));
     let (kind, named) = match (resource, name) {
         (Some(resource), name) => match (resource.split_once('/'), name) {
-            (None, name) => (resource, name.map(|n| n.split_once('/').map_or(n, |(_, n)| n))),
+            (None, name) => match name.and_then(|n| n.split_once('/')) {
+                Some((kind, inner)) if kind.eq_ignore_ascii_case(resource) => (resource, Some(inner)),
+                Some(_) => return Err(ToolError::invalid(NAME.name, "names another kind than resource; give it once")),
+                None => (resource, name),
+            },
             (Some((kind, inner)), None) => (kind, Some(inner)),
             (Some((kind, inner)), Some(name)) if inner == name => (kind, Some(inner)),
             (Some(_), Some(_)) => {
@@ -208,6 +212,8 @@ mod tests {
             json!({"resource": "pods%2f"}),
             json!({"resource": "-l app"}),
             json!({"resource": "pods", "name": "a/../b"}),
+            json!({"resource": "pods", "name": "../b"}),
+            json!({"resource": "pods", "name": "secret/b"}),
             json!({"resource": "pods", "name": ".."}),
             json!({"resource": "pods", "name": "a?b"}),
             json!({"resource": "pods", "name": "a%2fb"}),

@@ -3,7 +3,10 @@
 use crate::{
     cluster::Failure,
     endpoint::{Denied, NEVER_AVAILABLE, Restriction},
-    reply::sanitize::{line, quoted},
+    reply::{
+        redact::Redactor,
+        sanitize::{line, quoted},
+    },
 };
 use http::StatusCode;
 
@@ -95,7 +98,11 @@ impl ToolError {
                 StatusCode::GONE => {
                     format!("cluster {cluster} no longer holds that page; start again without cursor")
                 }
-                code => format!("cluster {cluster} answered {}: {}", code.as_u16(), quoted(message)),
+                code => format!(
+                    "cluster {cluster} answered {}: {}",
+                    code.as_u16(),
+                    quoted(&Redactor::default().text(message))
+                ),
             },
             other => format!("cluster {cluster}: {other}"),
         };

@@ -54,7 +54,7 @@ pub(super) async fn run(context: &Context, arguments: &Arguments) -> Result<Stri
                 redactor.object(&mut object);
                 yaml::clean(&mut object);
                 let (text, omitted) = budget::fit_lines(&yaml::to_yaml(&object), budget);
-                let place = namespace.map_or_else(String::new, |n| format!("{n}/"));
+                let place = namespace.map_or_else(String::new, |n| format!("{}/", sanitize::line(&n)));
                 let _ = writeln!(out, "# {} {place}{name} @{}", resource.qualified(), handle.cluster());
                 out.push_str(&sanitize::fence(&text, &nonce));
                 if omitted > 0 {

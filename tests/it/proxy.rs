@@ -67,17 +67,38 @@ async fn all_that_is_served_sends_only_gets_and_the_self_review_post() {
         service_account_token(&scene.admin, &scene.namespace, "agent", &[&scene.audience(), &east.issuer()]).await;
 
     let bad = [
-        "../../../api/v1/secrets", "..", ".", "%2e%2e", "a/b", "a%2fb", "a?watch=true", "a#b", "a&b=c", "-o", "--raw=/", "a b",
-        "a\nb", "a\u{0}b", "", "*", "a,b", "\u{202e}", "settings",
+        "../../../api/v1/secrets",
+        "..",
+        ".",
+        "%2e%2e",
+        "a/b",
+        "a%2fb",
+        "a?watch=true",
+        "a#b",
+        "a&b=c",
+        "-o",
+        "--raw=/",
+        "a b",
+        "a\nb",
+        "a\u{0}b",
+        "",
+        "*",
+        "a,b",
+        "\u{202e}",
+        "settings",
     ];
     let mut calls = vec![json!({}), json!({"nonsense": 1}), json!({"resource": 7}), json!({"cluster": "*"})];
-    for kind in ["configmaps", "namespace", "secrets", "pods/log", "pods/exec", "nodes/proxy", "services/proxy", "nosuch"] {
+    for kind in
+        ["configmaps", "namespace", "secrets", "pods/log", "pods/exec", "nodes/proxy", "services/proxy", "nosuch"]
+    {
         calls.push(json!({"resource": kind}));
         calls.push(json!({"resource": kind, "name": "settings"}));
         calls.push(json!({"resource": kind, "name": "settings", "namespace": scene.namespace}));
     }
     for text in bad {
-        for argument in ["resource", "name", "namespace", "cluster", "labelSelector", "fieldSelector", "cursor", "limit"] {
+        for argument in
+            ["resource", "name", "namespace", "cluster", "labelSelector", "fieldSelector", "cursor", "limit"]
+        {
             let mut call = json!({"resource": "configmaps", "name": "settings", "namespace": scene.namespace});
             call[argument] = json!(text);
             calls.push(call.clone());
