@@ -46,7 +46,7 @@ pub(super) fn target(arguments: &Arguments) -> Result<(String, Vec<String>), Too
     let (kind, named) = match (resource, name) {
         (Some(resource), name) => match (resource.split_once('/'), name) {
             (None, name) => match name.and_then(|n| n.split_once('/')) {
-                Some((kind, inner)) if kind.eq_ignore_ascii_case(resource) => (resource, Some(inner)),
+                Some((kind, inner)) if alike(kind, resource) => (resource, Some(inner)),
                 Some(_) => return Err(ToolError::invalid(NAME.name, "names another kind than resource; give it once")),
                 None => (resource, name),
             },
@@ -76,6 +76,12 @@ pub(super) fn target(arguments: &Arguments) -> Result<(String, Vec<String>), Too
         check_name(name)?;
     }
     Ok((kind.to_owned(), names))
+}
+
+/// `pod` and `pods`: one kind, as people write it.
+fn alike(a: &str, b: &str) -> bool {
+    let (a, b) = (a.to_ascii_lowercase(), b.to_ascii_lowercase());
+    !a.is_empty() && (a.starts_with(&b) || b.starts_with(&a))
 }
 
 fn check_name(name: &str) -> Result<(), ToolError> {
@@ -193,6 +199,7 @@ mod tests {
             (json!({"resource": "deployment/web"}), "deployment", vec!["web"]),
             (json!({"resource": "deployment/web", "name": "web"}), "deployment", vec!["web"]),
             (json!({"resource": "deployment", "name": "deployment/web"}), "deployment", vec!["web"]),
+            (json!({"resource": "pods", "name": "Pod/web"}), "pods", vec!["web"]),
             (json!({"name": "deployment/web"}), "deployment", vec!["web"]),
         ] {
             assert_eq!(
