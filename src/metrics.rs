@@ -1,8 +1,8 @@
 //! What k-mcp counts. No label ever comes from a token or an argument.
 
 use prometheus::{
-    CounterVec, Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    CounterVec, Encoder as _, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ pub struct Metrics {
     call_seconds: HistogramVec,
     refusals: IntCounterVec,
     upstream: HistogramVec,
+    failed_conditions: IntCounter,
     endpoints: IntGauge,
     problems: IntGaugeVec,
     reconciles: IntCounterVec,
@@ -41,6 +42,10 @@ impl Metrics {
                 &["reason"],
             )?,
             upstream: histogram("upstream_request_seconds", "Duration of requests to member clusters", &["outcome"])?,
+            failed_conditions: IntCounter::new(
+                "failed_rule_conditions_total",
+                "Conditions of rules that failed instead of being true or false; each matched nothing",
+            )?,
             endpoints: IntGauge::new("endpoints", "McpEndpoints in effect")?,
             problems: IntGaugeVec::new(
                 Opts::new("endpoint_problems", "Parts of McpEndpoints that are not in effect, by reason"),
@@ -56,12 +61,23 @@ impl Metrics {
             )?,
             registry,
         };
-        let Self { registry, calls, call_seconds, refusals, upstream, endpoints, problems, reconciles, output_tokens } =
-            &metrics;
+        let Self {
+            registry,
+            calls,
+            call_seconds,
+            refusals,
+            upstream,
+            failed_conditions,
+            endpoints,
+            problems,
+            reconciles,
+            output_tokens,
+        } = &metrics;
         registry.register(Box::new(calls.clone()))?;
         registry.register(Box::new(call_seconds.clone()))?;
         registry.register(Box::new(refusals.clone()))?;
         registry.register(Box::new(upstream.clone()))?;
+        registry.register(Box::new(failed_conditions.clone()))?;
         registry.register(Box::new(endpoints.clone()))?;
         registry.register(Box::new(problems.clone()))?;
         registry.register(Box::new(reconciles.clone()))?;
@@ -85,6 +101,11 @@ impl Metrics {
     /// A request to a member cluster ended.
     pub fn upstream(&self, outcome: &'static str, took: Duration) {
         self.upstream.with_label_values(&[outcome]).observe(took.as_secs_f64());
+    }
+
+    /// Conditions of rules failed.
+    pub fn failed_conditions(&self, count: usize) {
+        self.failed_conditions.inc_by(count as u64);
     }
 
     /// The catalog was rebuilt.

@@ -3,17 +3,21 @@
 use super::{Refusal, bearer::Unverified};
 use crate::{
     api::SigningAlgorithm,
-    endpoint::{Caller, ClaimSource, Issuer, JwtVerification, Token},
+    endpoint::{Caller, ClaimSource, Issuer, JwtVerification, Token, ValidationRule, user_variable},
 };
 use jsonwebtoken::{
     Algorithm, DecodingKey, Validation,
     jwk::{AlgorithmParameters, Jwk, JwkSet, PublicKeyUse},
 };
 use serde_json::{Map, Value};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Most groups that a token may carry.
 const MAX_GROUPS: usize = 1000;
+/// Most entries of an extra value.
+const MAX_EXTRA: usize = 64;
+/// Longest name, in bytes.
+const MAX_NAME: usize = 1024;
 
 /// The keys of a JWKS (RFC 7517) that this program can use; those of other types are left out, not fatal.
 pub(super) fn read_keys(body: &[u8]) -> Option<JwkSet> {
@@ -83,37 +87,66 @@ fn algorithm(name: SigningAlgorithm) -> Algorithm {
 /// Who verified claims are.
 ///
 /// # Errors
-/// Where a mapped claim is missing or no text, or where a name would be one that Kubernetes reserves.
+/// Where a mapping gives no name, where the name would be one that Kubernetes reserves, or where a validation rule of
+/// the issuer does not hold.
 pub(super) fn caller(
     issuer: &Issuer,
     verification: &JwtVerification,
     unverified: &Unverified,
-    claims: &Map<String, Value>,
+    claims: Map<String, Value>,
     token: Token,
 ) -> Result<Caller, Refusal> {
-    let JwtVerification { username, groups, uid, discovery_url: _, trust: _, algorithms: _ } = verification;
-    if username.claim == "email" && claims.get("email_verified") != Some(&Value::Bool(true)) {
+    let JwtVerification {
+        username,
+        groups,
+        uid,
+        extra,
+        claim_rules,
+        user_rules,
+        discovery_url: _,
+        trust: _,
+        algorithms: _,
+    } = verification;
+    let claims = Value::Object(claims);
+    let variables = [("claims", &claims)];
+    hold(claim_rules, &variables)?;
+    if matches!(username, ClaimSource::Claim { claim, .. } if claim == "email")
+        && claims.get("email_verified") != Some(&Value::Bool(true))
+    {
         return Err(Refusal::Identity("email is mapped, and email_verified is not true"));
     }
-    let name = text(claims, &username.claim).ok_or(Refusal::Identity("the user name claim is missing or empty"))?;
-    let username = format!("{}{name}", username.prefix);
+    let missing = Refusal::Identity("the user name is missing, empty or no text");
+    let username = value(username, &claims).and_then(|v| name(&v)).ok_or(missing)?;
     let groups = match groups {
         None => BTreeSet::new(),
-        Some(source) => group_names(claims, source)?,
+        Some(source) => names(value_or_null(source, &claims)?, MAX_GROUPS)?.into_iter().collect(),
     };
     if username.starts_with("system:") || groups.iter().any(|g| g.starts_with("system:")) {
         return Err(Refusal::Identity("names that begin with system: are reserved"));
     }
     let uid = match uid {
         None => None,
-        Some(claim) => Some(text(claims, claim).ok_or(Refusal::Identity("the uid claim is missing or empty"))?),
+        Some(source) => {
+            let missing = Refusal::Identity("the uid is missing, empty or no text");
+            Some(value(source, &claims).and_then(|v| name(&v)).ok_or(missing)?)
+        }
     };
+    let mut extras = Map::new();
+    for (key, expression) in extra {
+        let failed = Refusal::Identity("an extra value could not be computed");
+        let list = names(expression.evaluate(&variables).map_err(|_| failed)?, MAX_EXTRA)?;
+        extras.insert(key.clone(), Value::from(list));
+    }
+    let user = user_variable(&username, groups.iter().cloned(), uid.as_deref(), &extras);
+    hold(user_rules, &[("user", &user)])?;
     Ok(Caller {
         issuer: issuer.name.clone(),
         subject: unverified.subject.clone(),
         username,
         groups,
         uid,
+        extra: extras,
+        claims: Some(Arc::new(claims)),
         audiences: unverified.audiences.clone(),
         expires: unverified.expires,
         only_cluster: None,
@@ -121,32 +154,62 @@ pub(super) fn caller(
     })
 }
 
-fn text(claims: &Map<String, Value>, name: &str) -> Option<String> {
-    claims.get(name)?.as_str().filter(|t| !t.is_empty() && t.len() <= 1024).map(str::to_owned)
+/// A rule that fails to be evaluated does not hold.
+fn hold(rules: &[ValidationRule], variables: &[(&'static str, &Value)]) -> Result<(), Refusal> {
+    match rules.iter().find(|rule| rule.expression.holds(variables) != Ok(true)) {
+        None => Ok(()),
+        Some(ValidationRule { message, .. }) => Err(Refusal::Rule(message.clone())),
+    }
 }
 
-/// A missing claim is no groups; a claim of another type refuses the token, and so does an empty name.
-fn group_names(claims: &Map<String, Value>, source: &ClaimSource) -> Result<BTreeSet<String>, Refusal> {
-    let wrong = Refusal::Identity("the groups claim is not a text or a list of texts");
-    let list: Vec<&str> = match claims.get(&source.claim) {
-        None | Some(Value::Null) => Vec::new(),
-        Some(Value::String(one)) => vec![one],
-        Some(Value::Array(many)) => many.iter().map(Value::as_str).collect::<Option<_>>().ok_or(wrong.clone())?,
-        Some(_) => return Err(wrong),
+/// The mapped value, with its prefix; none where the claim is not there or the expression fails.
+fn value(source: &ClaimSource, claims: &Value) -> Option<Value> {
+    match source {
+        ClaimSource::Claim { claim, prefix } => Some(prefixed(claims.get(claim)?, prefix)),
+        ClaimSource::Expression(expression) => expression.evaluate(&[("claims", claims)]).ok(),
+    }
+}
+
+/// A missing claim is no groups; an expression that fails refuses the token.
+fn value_or_null(source: &ClaimSource, claims: &Value) -> Result<Value, Refusal> {
+    match (source, value(source, claims)) {
+        (_, Some(value)) => Ok(value),
+        (ClaimSource::Claim { .. }, None) => Ok(Value::Null),
+        (ClaimSource::Expression(_), None) => Err(Refusal::Identity("the groups could not be computed")),
+    }
+}
+
+/// The prefix before a text, or each text of a list; an empty text stays empty, and is refused as one.
+fn prefixed(value: &Value, prefix: &str) -> Value {
+    match value {
+        Value::String(text) if !text.is_empty() => Value::String(format!("{prefix}{text}")),
+        Value::Array(list) => Value::Array(list.iter().map(|v| prefixed(v, prefix)).collect()),
+        other => other.clone(),
+    }
+}
+
+fn name(value: &Value) -> Option<String> {
+    value.as_str().filter(|text| !text.is_empty() && text.len() <= MAX_NAME).map(str::to_owned)
+}
+
+/// A text or a list of texts, none of them empty; null is an empty list.
+fn names(value: Value, most: usize) -> Result<Vec<String>, Refusal> {
+    let list = match value {
+        Value::Null => Vec::new(),
+        Value::Array(list) => list,
+        one => vec![one],
     };
-    if list.len() > MAX_GROUPS {
-        return Err(Refusal::Identity("more than 1000 groups"));
+    if list.len() > most {
+        return Err(Refusal::Identity("the groups or an extra value have too many entries"));
     }
-    if list.iter().any(|g| g.is_empty() || g.len() > 1024) {
-        return Err(Refusal::Identity("a group name is empty or too long"));
-    }
-    Ok(list.into_iter().map(|g| format!("{}{g}", source.prefix)).collect())
+    let wrong = Refusal::Identity("the groups or an extra value are not a text or a list of non-empty texts");
+    list.iter().map(name).collect::<Option<_>>().ok_or(wrong)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoint::{Digest, Trust, Verification};
+    use crate::endpoint::{Digest, Expression, ExpressionScope as Scope, Trust, Verification};
     use serde_json::json;
     use std::time::{Duration, SystemTime};
 
@@ -155,10 +218,17 @@ mod tests {
             discovery_url: String::new(),
             trust: Trust::System,
             algorithms: vec![SigningAlgorithm::RS256],
-            username: ClaimSource { claim: username.to_owned(), prefix: prefix.to_owned() },
-            groups: Some(ClaimSource { claim: "groups".to_owned(), prefix: prefix.to_owned() }),
+            username: ClaimSource::Claim { claim: username.to_owned(), prefix: prefix.to_owned() },
+            groups: Some(ClaimSource::Claim { claim: "groups".to_owned(), prefix: prefix.to_owned() }),
             uid: None,
+            extra: Vec::new(),
+            claim_rules: Vec::new(),
+            user_rules: Vec::new(),
         };
+        map_by(&verification, claims)
+    }
+
+    fn map_by(verification: &JwtVerification, claims: &Value) -> Result<Caller, Refusal> {
         let issuer = Issuer {
             name: "corp".to_owned(),
             url: "https://idp".to_owned(),
@@ -167,7 +237,7 @@ mod tests {
         };
         let token = token(&json!({"iss": "https://idp", "sub": "ann", "aud": "mcp", "exp": 4_000_000_000_u64}));
         let unverified = Unverified::read(&token).unwrap();
-        caller(&issuer, &verification, &unverified, claims.as_object().unwrap(), token)
+        caller(&issuer, verification, &unverified, claims.as_object().unwrap().clone(), token)
     }
 
     fn token(claims: &Value) -> Token {
@@ -207,6 +277,48 @@ mod tests {
         }
         assert!(map(&json!({"email": "a@b.c", "email_verified": true}), "", "email").is_ok());
         assert!(map(&json!({"sub": "ann", "groups": ["system:masters"]}), "corp:", "sub").is_ok());
+    }
+
+    #[test]
+    fn expressions_map_and_rules_refuse() {
+        let compile = |source: &str, scope| Expression::compile(source, scope).unwrap();
+        let rule =
+            |source: &str, scope| vec![ValidationRule { expression: compile(source, scope), message: "no".to_owned() }];
+        let verification = JwtVerification {
+            discovery_url: String::new(),
+            trust: Trust::System,
+            algorithms: vec![SigningAlgorithm::RS256],
+            username: ClaimSource::Expression(compile("'corp:' + claims.sub", Scope::Claims)),
+            groups: Some(ClaimSource::Expression(compile("claims.roles.map(r, 'corp:' + r)", Scope::Claims))),
+            uid: Some(ClaimSource::Claim { claim: "sub".to_owned(), prefix: String::new() }),
+            extra: vec![("a.b/team".to_owned(), compile("claims.team", Scope::Claims))],
+            claim_rules: rule("claims.acr == 'mfa'", Scope::Claims),
+            user_rules: rule("user.username != 'corp:root' && 'shop' in user.extra['a.b/team']", Scope::User),
+        };
+        let good = json!({"sub": "ann", "roles": ["dev"], "team": "shop", "acr": "mfa"});
+        let caller = map_by(&verification, &good).unwrap();
+        assert_eq!(caller.username, "corp:ann");
+        assert_eq!(caller.groups, BTreeSet::from(["corp:dev".to_owned()]));
+        assert_eq!(caller.uid.as_deref(), Some("ann"));
+        assert_eq!(caller.extra["a.b/team"], json!(["shop"]));
+        for (name, value, expected) in [
+            ("acr", json!("pwd"), "no"),
+            ("acr", json!(null), "no"),
+            ("sub", json!("root"), "no"),
+            ("team", json!("cart"), "no"),
+            ("sub", json!(5), "user name"),
+            ("roles", json!("x"), "groups"),
+            ("team", json!(5), "extra value"),
+            ("roles", json!([""]), "x"),
+        ] {
+            let mut claims = good.clone();
+            claims[name] = value.clone();
+            match (map_by(&verification, &claims), expected) {
+                (Ok(caller), "x") => assert!(caller.groups.contains("corp:"), "a prefix of one's own is one's own"),
+                (Err(refusal), text) => assert!(refusal.to_string().contains(text), "{name}={value}: {refusal}"),
+                (Ok(_), _) => panic!("{name}={value}"),
+            }
+        }
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl Authenticator {
         let (caller, lifetime) = match &issuer.verification {
             Verification::Jwt(jwt) => {
                 let claims = self.keys.verify(&token, &unverified, issuer, jwt, &endpoint.audiences).await?;
-                (jwt::caller(issuer, jwt, &unverified, &claims, token)?, JWT_LIFETIME)
+                (jwt::caller(issuer, jwt, &unverified, claims, token)?, JWT_LIFETIME)
             }
             Verification::SelfSubjectReview { cluster } => {
                 (self.review(endpoint, issuer, cluster, &unverified, token).await?, REVIEW_LIFETIME)
@@ -116,6 +116,8 @@ impl Authenticator {
             username: user.username,
             groups: user.groups.into_iter().collect(),
             uid: Some(user.uid).filter(|uid| !uid.is_empty()),
+            extra: user.extra.into_iter().map(|(key, values)| (key, values.into())).collect(),
+            claims: None,
             audiences: unverified.audiences.clone(),
             expires: unverified.expires,
             only_cluster: Some(cluster.name.clone()),
@@ -133,6 +135,8 @@ fn cache_key(token: &Token, endpoint: &Endpoint, issuer: &Issuer) -> Digest {
 
 fn weight(caller: &Caller) -> u32 {
     let sets: usize = caller.groups.iter().chain(&caller.audiences).map(|text| text.len() + 64).sum();
-    u32::try_from(caller.token.expose().len() + caller.username.len() + caller.subject.len() + sets + 512)
+    // The claims are the token once more, as a tree.
+    let claims = if caller.claims.is_some() { caller.token.expose().len() * 4 } else { 0 };
+    u32::try_from(claims + caller.token.expose().len() + caller.username.len() + caller.subject.len() + sets + 512)
         .unwrap_or(u32::MAX)
 }

@@ -37,6 +37,9 @@ pub enum Refusal {
     /// The claims verify but give no acceptable identity.
     #[error("the token's claims give no identity here: {0}")]
     Identity(&'static str),
+    /// A validation rule of the issuer says no; the text is its author's.
+    #[error("the token is refused: {0}")]
+    Rule(String),
     /// Whoever could verify it does not answer.
     #[error("the issuer that verifies this token does not answer; try again")]
     IssuerUnavailable,
@@ -57,6 +60,7 @@ impl Refusal {
             Self::Lifetime(_) => "lifetime",
             Self::Unverified => "unverified",
             Self::Identity(_) => "no_identity",
+            Self::Rule(_) => "validation_rule",
             Self::IssuerUnavailable => "issuer_unavailable",
         }
     }

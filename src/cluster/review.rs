@@ -7,6 +7,7 @@ use http::{Method, Request, header};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 /// Whom a cluster takes a token's bearer for.
@@ -20,6 +21,9 @@ pub struct UserInfo {
     /// Groups.
     #[serde(default)]
     pub groups: Vec<String>,
+    /// Extra values.
+    #[serde(default)]
+    pub extra: BTreeMap<String, Vec<String>>,
 }
 
 pub(super) async fn review(

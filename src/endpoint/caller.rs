@@ -1,5 +1,6 @@
 //! A verified identity.
 
+use serde_json::{Map, Value};
 use std::{collections::BTreeSet, fmt, sync::Arc, time::SystemTime};
 
 /// Who calls, as an issuer of the endpoint vouched for. Only [`crate::auth`] makes one, after verification.
@@ -15,6 +16,10 @@ pub struct Caller {
     pub groups: BTreeSet<String>,
     /// Unique id, where there is one.
     pub uid: Option<String>,
+    /// Extra values, as mapped: lists of texts.
+    pub extra: Map<String, Value>,
+    /// The verified claims, where the issuer is of type JWT; an object.
+    pub claims: Option<Arc<Value>>,
     /// The `aud` claim.
     pub audiences: BTreeSet<String>,
     /// The `exp` claim.

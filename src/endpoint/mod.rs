@@ -6,6 +6,7 @@
 mod caller;
 mod catalog;
 mod compile;
+mod expression;
 pub mod policy;
 mod problem;
 mod restricted;
@@ -15,6 +16,7 @@ mod tool;
 pub use caller::{Caller, Token};
 pub use catalog::{Catalog, LiveCatalog};
 pub use compile::{Compiled, References, Settings, compile};
+pub use expression::{EvaluationError, Expression, Scope as ExpressionScope, user_variable};
 pub use policy::{Denied, Grant, NamespaceScope, Scope};
 pub use problem::{Problem, Reason};
 pub use restricted::{NEVER_AVAILABLE, Restriction, restriction, restriction_by_name};
@@ -106,21 +108,41 @@ pub struct JwtVerification {
     pub trust: Trust,
     /// Accepted algorithms, by their registered names.
     pub algorithms: Vec<crate::api::SigningAlgorithm>,
-    /// Claim and prefix of the user name.
+    /// Where the user name comes from.
     pub username: ClaimSource,
-    /// Claim and prefix of the groups.
+    /// Where the groups come from.
     pub groups: Option<ClaimSource>,
-    /// Claim of the uid.
-    pub uid: Option<String>,
+    /// Where the uid comes from.
+    pub uid: Option<ClaimSource>,
+    /// Extra values, by key.
+    pub extra: Vec<(String, Expression)>,
+    /// What must hold of the claims, else the token is refused with the message.
+    pub claim_rules: Vec<ValidationRule>,
+    /// What must hold of the user, else the token is refused with the message.
+    pub user_rules: Vec<ValidationRule>,
 }
 
-/// A claim and what is put before its value.
+/// Where a part of an identity comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClaimSource {
-    /// Name of the claim.
-    pub claim: String,
-    /// Prefix, perhaps empty.
-    pub prefix: String,
+pub enum ClaimSource {
+    /// A claim, with a prefix, perhaps empty, before its value.
+    Claim {
+        /// Name of the claim.
+        claim: String,
+        /// Prefix.
+        prefix: String,
+    },
+    /// An expression over the claims.
+    Expression(Expression),
+}
+
+/// What must hold, and what the caller is told where it does not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValidationRule {
+    /// The condition.
+    pub expression: Expression,
+    /// For the caller.
+    pub message: String,
 }
 
 /// Who vouches for a server's certificate.
@@ -210,6 +232,8 @@ pub struct Subjects {
     pub users: Option<BTreeSet<String>>,
     /// Groups; `None` where the rule names none.
     pub groups: Option<BTreeSet<String>>,
+    /// What must hold of the caller.
+    pub condition: Option<Expression>,
 }
 
 /// A SHA-256 digest.

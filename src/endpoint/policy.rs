@@ -4,7 +4,11 @@
 //! that is the union of the namespaces of the rules that allow both, which is what [`Grant::scope`] gives: nothing
 //! here ever joins the clusters of one rule with the namespaces of another.
 
-use super::{Caller, Cluster, Credential, Endpoint, Restriction, Rule, Subjects, Tool, restriction};
+use super::{
+    Caller, Cluster, Credential, Endpoint, EvaluationError, Restriction, Rule, Subjects, Tool, restriction,
+    user_variable,
+};
+use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -55,6 +59,7 @@ pub struct Grant {
     caller: Arc<Caller>,
     scopes: BTreeMap<(Tool, String), Scope>,
     refused: BTreeMap<String, String>,
+    failed_conditions: usize,
 }
 
 /// What a grant does not allow.
@@ -77,7 +82,16 @@ impl Grant {
     pub fn new(endpoint: Arc<Endpoint>, caller: Arc<Caller>) -> Self {
         let mut scopes: BTreeMap<(Tool, String), Scope> = BTreeMap::new();
         let mut refused = BTreeMap::new();
-        for rule in endpoint.rules.iter().filter(|rule| matches(&rule.subjects, &caller)) {
+        let mut failed_conditions = 0;
+        for rule in &endpoint.rules {
+            match matches(&rule.subjects, &caller) {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(EvaluationError) => {
+                    failed_conditions += 1;
+                    continue;
+                }
+            }
             let Rule { name: _, subjects: _, clusters, tools, namespaces, cluster_scoped } = rule;
             for cluster in clusters.iter().filter_map(|name| endpoint.clusters.get(name)) {
                 if let Err(why) = admits(cluster, &caller) {
@@ -95,7 +109,7 @@ impl Grant {
                 }
             }
         }
-        Self { endpoint, caller, scopes, refused }
+        Self { endpoint, caller, scopes, refused, failed_conditions }
     }
 
     /// The endpoint.
@@ -133,6 +147,11 @@ impl Grant {
         &self.refused
     }
 
+    /// Conditions of rules that failed instead of being true or false; each matched nothing.
+    pub fn failed_conditions(&self) -> usize {
+        self.failed_conditions
+    }
+
     /// Whether a resource may be read with a tool in a cluster. `namespace` is that of the request's path: none means
     /// every namespace at once, or a kind without one.
     ///
@@ -162,12 +181,24 @@ impl Grant {
     }
 }
 
-/// Whether a caller is one of a rule's subjects: issuers, users and groups are ANDed, the entries of each ORed.
-fn matches(subjects: &Subjects, caller: &Caller) -> bool {
-    let Subjects { issuers, users, groups } = subjects;
-    issuers.contains(&caller.issuer)
+/// Whether a caller is one of a rule's subjects: issuers, users, groups and condition are ANDed, the entries of each
+/// ORed.
+fn matches(subjects: &Subjects, caller: &Caller) -> Result<bool, EvaluationError> {
+    let Subjects { issuers, users, groups, condition } = subjects;
+    let named = issuers.contains(&caller.issuer)
         && users.as_ref().is_none_or(|users| users.contains(&caller.username))
-        && groups.as_ref().is_none_or(|groups| !groups.is_disjoint(&caller.groups))
+        && groups.as_ref().is_none_or(|groups| !groups.is_disjoint(&caller.groups));
+    match condition {
+        Some(condition) if named => {
+            let user =
+                user_variable(&caller.username, caller.groups.iter().cloned(), caller.uid.as_deref(), &caller.extra);
+            let issuer = Value::from(caller.issuer.as_str());
+            let mut variables = vec![("user", &user), ("issuer", &issuer)];
+            variables.extend(caller.claims.as_deref().map(|claims| ("claims", claims)));
+            condition.holds(&variables)
+        }
+        _ => Ok(named),
+    }
 }
 
 /// Whether a caller's token may be sent to a cluster.
@@ -189,7 +220,8 @@ fn admits(cluster: &Cluster, caller: &Caller) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoint::{GroupResource, Limits, Token, Trust, Upstream};
+    use crate::endpoint::{Expression, GroupResource, Limits, Token, Trust, Upstream, expression};
+    use serde_json::{Map, json};
     use std::time::{Duration, SystemTime};
 
     fn set(names: &[&str]) -> BTreeSet<String> {
@@ -203,6 +235,8 @@ mod tests {
             username: format!("corp:{name}"),
             groups: set(groups),
             uid: None,
+            extra: Map::new(),
+            claims: Some(Arc::new(json!({"acr": "mfa"}))),
             audiences: set(&["mcp", "k8s"]),
             expires: SystemTime::now() + Duration::from_secs(600),
             only_cluster: None,
@@ -234,7 +268,7 @@ mod tests {
     ) -> Rule {
         Rule {
             name: "r".to_owned(),
-            subjects: Subjects { issuers: set(&["corp"]), users: None, groups: Some(set(groups)) },
+            subjects: Subjects { issuers: set(&["corp"]), users: None, groups: Some(set(groups)), condition: None },
             clusters: set(clusters),
             tools: tools.iter().copied().collect(),
             namespaces,
@@ -312,6 +346,7 @@ mod tests {
             issuers: set(issuers),
             users: users.map(set),
             groups: groups.map(set),
+            condition: None,
         };
         for (subjects, expected) in [
             (subjects(&["corp"], None, Some(&["dev"])), true),
@@ -323,7 +358,25 @@ mod tests {
             (subjects(&["corp"], Some(&["corp:ann"]), Some(&["ops"])), false),
             (subjects(&["corp"], None, None), true),
         ] {
-            assert_eq!(matches(&subjects, &caller("ann", &["dev"])), expected, "{subjects:?}");
+            assert_eq!(matches(&subjects, &caller("ann", &["dev"])), Ok(expected), "{subjects:?}");
+        }
+    }
+
+    #[test]
+    fn a_condition_narrows_and_one_that_fails_matches_nothing_and_is_counted() {
+        for (source, issuer, tools, failed) in [
+            ("claims.acr == 'mfa'", "corp", 1, 0),
+            ("claims.acr == 'pwd'", "corp", 0, 0),
+            ("user.username == 'corp:ann' && issuer == 'corp' && 'dev' in user.groups", "corp", 1, 0),
+            ("claims.nope == 'x'", "corp", 0, 1),
+            ("claims.acr", "corp", 0, 1),
+            ("claims.acr == 'mfa'", "other", 0, 0), // not asked: the rule is for another issuer
+        ] {
+            let mut narrowed = rule(&["dev"], &["a"], &[Tool::ResourceGet], NamespaceScope::All, false);
+            narrowed.subjects.condition = Some(Expression::compile(source, expression::Scope::Rule).unwrap());
+            let caller = Caller { issuer: issuer.to_owned(), ..caller("ann", &["dev"]) };
+            let grant = Grant::new(endpoint(vec![narrowed]), caller.into());
+            assert_eq!((grant.tools().count(), grant.failed_conditions()), (tools, failed), "{source} {issuer}");
         }
     }
 

@@ -64,7 +64,12 @@ fn each_kind_of_mistake_names_its_field() {
         ("/spec/rules/0/allow/toolSets", json!(["nope"]), "spec", "toolSets must name"),
         // compile
         ("/spec/toolSets", json!([{"name": "x", "tools": ["rm_rf"]}]), "spec.toolSets[0].tools[0]", "is not a tool"),
-        ("/spec/rules/0/subjects/condition", json!("true"), "spec.rules[0].subjects.condition", "not yet"),
+        (
+            "/spec/rules/0/subjects",
+            json!({"issuers": ["corp"], "condition": "claims.a.matches('x')"}),
+            "spec.rules[0].subjects.condition",
+            "may not call matches",
+        ),
         (
             "/spec/clusters/0/certificateAuthority",
             json!({"inline": "x"}),

@@ -36,7 +36,7 @@ fn grant(namespaces: NamespaceScope, cluster_scoped: bool) -> Grant {
         clusters: BTreeMap::from([("a".to_owned(), Arc::new(cluster))]),
         rules: vec![Rule {
             name: "r".to_owned(),
-            subjects: Subjects { issuers: set(&["corp"]), users: None, groups: None },
+            subjects: Subjects { issuers: set(&["corp"]), users: None, groups: None, condition: None },
             clusters: set(&["a"]),
             tools: BTreeSet::from([Tool::ResourceList, Tool::ResourceGet]),
             namespaces,
@@ -51,6 +51,8 @@ fn grant(namespaces: NamespaceScope, cluster_scoped: bool) -> Grant {
         username: "ann".to_owned(),
         groups: BTreeSet::new(),
         uid: None,
+        extra: serde_json::Map::new(),
+        claims: None,
         audiences: set(&["k8s"]),
         expires: SystemTime::now() + Duration::from_secs(60),
         only_cluster: None,

@@ -3,7 +3,10 @@
 use super::{Problems, References, clusters::compile_trust, https_url};
 use crate::{
     api,
-    endpoint::{ClaimSource, Cluster, Digest, Issuer, JwtVerification, Reason, Verification},
+    endpoint::{
+        ClaimSource, Cluster, Digest, Expression, Issuer, JwtVerification, Reason, ValidationRule, Verification,
+        expression::Scope,
+    },
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -109,25 +112,26 @@ fn compile_jwt(wire: &api::Jwt, field: &str, references: &References, log: &mut 
         Some(url) => url.to_owned(),
     };
     https_url(&discovery_url, &format!("{field}.discoveryURL"), log);
-    for (list, rules) in
-        [("claimValidationRules", claim_validation_rules), ("userValidationRules", user_validation_rules)]
-    {
-        if !rules.is_empty() {
-            log.not_yet(format!("{field}.{list}"), "CEL validation rules (the issuer is out until then)");
-        }
-    }
-    if !extra.is_empty() {
-        log.not_yet(format!("{field}.claimMappings.extra"), "extra values (the issuer is out until then)");
-    }
     let mapping = format!("{field}.claimMappings");
-    let username = claim_source(username, &format!("{mapping}.username"), log);
-    let groups = groups.as_ref().map(|g| claim_source(g, &format!("{mapping}.groups"), log));
+    if mails_unverified(username.expression.as_deref(), claim_validation_rules) {
+        let message = "uses claims.email; check claims.email_verified there or in claimValidationRules";
+        log.invalid(format!("{mapping}.username.expression"), message);
+    }
+    let username = name_source(username, &format!("{mapping}.username"), log);
+    let groups = groups.as_ref().map(|g| name_source(g, &format!("{mapping}.groups"), log));
     let uid = uid.as_ref().map(|api::ClaimMapping { claim, expression }| {
-        if expression.is_some() {
-            log.not_yet(format!("{mapping}.uid.expression"), "CEL mappings (the issuer is out until then)");
-        }
-        claim.clone().unwrap_or_default()
+        source(claim.as_deref(), Some(""), expression.as_deref(), &format!("{mapping}.uid"), log)
     });
+    let extra = extra
+        .iter()
+        .enumerate()
+        .filter_map(|(i, api::ExtraMapping { key, expression })| {
+            let field = format!("{mapping}.extra[{i}].expression");
+            Some((key.clone(), compile_expression(expression, Scope::Claims, &field, log)?))
+        })
+        .collect();
+    let claim_rules = rules(claim_validation_rules, Scope::Claims, &format!("{field}.claimValidationRules"), log);
+    let user_rules = rules(user_validation_rules, Scope::User, &format!("{field}.userValidationRules"), log);
     let trust =
         compile_trust(certificate_authority.as_ref(), &format!("{field}.certificateAuthority"), references, log);
     // Anything but an unresolved CA keeps the issuer out; that one is refused when it is to be contacted.
@@ -140,22 +144,59 @@ fn compile_jwt(wire: &api::Jwt, field: &str, references: &References, log: &mut 
         algorithms: signing_algorithms.clone(),
         username: username?,
         groups: groups.flatten(),
-        uid,
+        uid: uid.flatten(),
+        extra,
+        claim_rules,
+        user_rules,
     })
 }
 
-fn claim_source(wire: &api::PrefixedClaim, field: &str, log: &mut Problems) -> Option<ClaimSource> {
-    match wire {
-        api::PrefixedClaim { claim: Some(claim), prefix: Some(prefix), expression: None } => {
-            Some(ClaimSource { claim: claim.clone(), prefix: prefix.clone() })
+fn name_source(wire: &api::PrefixedClaim, field: &str, log: &mut Problems) -> Option<ClaimSource> {
+    let api::PrefixedClaim { claim, prefix, expression } = wire;
+    source(claim.as_deref(), prefix.as_deref(), expression.as_deref(), field, log)
+}
+
+fn source(
+    claim: Option<&str>,
+    prefix: Option<&str>,
+    expression: Option<&str>,
+    field: &str,
+    log: &mut Problems,
+) -> Option<ClaimSource> {
+    match (claim, prefix, expression) {
+        (Some(claim), Some(prefix), None) => {
+            Some(ClaimSource::Claim { claim: claim.to_owned(), prefix: prefix.to_owned() })
         }
-        api::PrefixedClaim { claim: None, prefix: None, expression: Some(_) } => {
-            log.not_yet(format!("{field}.expression"), "CEL mappings (the issuer is out until then)");
-            None
+        (None, None | Some(""), Some(expression)) => {
+            let field = format!("{field}.expression");
+            Some(ClaimSource::Expression(compile_expression(expression, Scope::Claims, &field, log)?))
         }
         _ => {
             log.invalid(field, "claim (with prefix, perhaps empty) or expression must be set, and not both");
             None
         }
     }
+}
+
+fn rules(wire: &[api::ValidationRule], scope: Scope, field: &str, log: &mut Problems) -> Vec<ValidationRule> {
+    wire.iter()
+        .enumerate()
+        .filter_map(|(i, api::ValidationRule { expression, message })| {
+            let expression = compile_expression(expression, scope, &format!("{field}[{i}].expression"), log)?;
+            Some(ValidationRule { expression, message: message.clone() })
+        })
+        .collect()
+}
+
+/// An expression that does not compile is logged, and so keeps its issuer out.
+fn compile_expression(source: &str, scope: Scope, field: &str, log: &mut Problems) -> Option<Expression> {
+    Expression::compile(source, scope).map_err(|why| log.invalid(field, why)).ok()
+}
+
+/// An address that nobody verified is nobody's name: as Kubernetes' structured authentication requires.
+fn mails_unverified(username: Option<&str>, rules: &[api::ValidationRule]) -> bool {
+    let verified = |source: &str| source.contains("email_verified");
+    username.is_some_and(|source| {
+        source.contains("email") && !verified(source) && !rules.iter().any(|rule| verified(&rule.expression))
+    })
 }

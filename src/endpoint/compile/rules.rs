@@ -3,7 +3,7 @@
 use super::{Problems, is_dns_label};
 use crate::{
     api,
-    endpoint::{Cluster, NamespaceScope, Rule, Selector, Subjects, Tool, ToolSet},
+    endpoint::{Cluster, Expression, NamespaceScope, Rule, Selector, Subjects, Tool, ToolSet, expression::Scope},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -77,10 +77,13 @@ fn compile_subjects(
     log: &mut Problems,
 ) -> Option<Subjects> {
     let api::Subjects { issuers, users, groups, condition, any_user } = wire;
-    if condition.is_some() {
-        log.not_yet(format!("{field}.condition"), "CEL conditions (the rule is out until then)");
-        return None;
-    }
+    let compiled = match condition.as_deref().map(|source| Expression::compile(source, Scope::Rule)).transpose() {
+        Ok(compiled) => compiled,
+        Err(why) => {
+            log.invalid(format!("{field}.condition"), why);
+            return None;
+        }
+    };
     if issuers.is_empty() {
         log.invalid(format!("{field}.issuers"), "must name at least one issuer");
         return None;
@@ -93,6 +96,7 @@ fn compile_subjects(
     }
     match (any_user, users.is_empty() && groups.is_empty()) {
         (true, true) | (false, false) => {}
+        (false, true) if compiled.is_some() => {}
         (true, false) => {
             log.invalid(field, "anyUser: true cannot be combined with users or groups");
             return None;
@@ -103,7 +107,12 @@ fn compile_subjects(
         }
     }
     let some = |list: &[String]| (!list.is_empty()).then(|| list.iter().cloned().collect());
-    Some(Subjects { issuers: issuers.iter().cloned().collect(), users: some(users), groups: some(groups) })
+    Some(Subjects {
+        issuers: issuers.iter().cloned().collect(),
+        users: some(users),
+        groups: some(groups),
+        condition: compiled,
+    })
 }
 
 fn select_clusters(

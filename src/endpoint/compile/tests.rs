@@ -100,20 +100,38 @@ fn an_invalid_part_drops_out_alone_and_names_its_field() {
         ),
         (
             "/spec/authentication/issuers/0/jwt/claimMappings/username",
-            json!({"expression": "claims.sub"}),
+            json!({"expression": "user.username"}),
             "spec.authentication.issuers[0].jwt.claimMappings.username.expression",
             (1, 2, 2),
         ),
         (
             "/spec/authentication/issuers/0/jwt/claimValidationRules",
-            json!([{"expression": "true", "message": "m"}]),
-            "spec.authentication.issuers[0].jwt.claimValidationRules",
+            json!([{"expression": "claims.", "message": "m"}]),
+            "spec.authentication.issuers[0].jwt.claimValidationRules[0].expression",
             (1, 2, 2),
         ),
         (
             "/spec/authentication/issuers/0/jwt/claimMappings/extra",
-            json!([{"key": "a.b/c", "expression": "claims.c"}]),
-            "spec.authentication.issuers[0].jwt.claimMappings.extra",
+            json!([{"key": "a.b/c", "expression": "claims.c.matches('x')"}]),
+            "spec.authentication.issuers[0].jwt.claimMappings.extra[0].expression",
+            (1, 2, 2),
+        ),
+        (
+            "/spec/authentication/issuers/0/jwt/claimMappings/username",
+            json!({"expression": "claims.email"}),
+            "spec.authentication.issuers[0].jwt.claimMappings.username.expression",
+            (1, 2, 2),
+        ),
+        (
+            "/spec/authentication/issuers/0/jwt/claimMappings/username",
+            json!({"claim": "sub"}),
+            "spec.authentication.issuers[0].jwt.claimMappings.username",
+            (1, 2, 2),
+        ),
+        (
+            "/spec/authentication/issuers/0/jwt/userValidationRules",
+            json!([{"expression": "claims.sub == 'x'", "message": "m"}]),
+            "spec.authentication.issuers[0].jwt.userValidationRules[0].expression",
             (1, 2, 2),
         ),
         (
@@ -149,7 +167,7 @@ fn an_invalid_part_drops_out_alone_and_names_its_field() {
         ("/spec/toolSets/0/tools/0", json!("rm_rf"), "spec.toolSets[0].tools[0]", (2, 2, 2)),
         ("/spec/toolSets/0/tools/0", json!("diagnose"), "spec.toolSets[0].tools[0]", (2, 2, 2)),
         ("/spec/toolSets/0/name", json!("inspect"), "spec.toolSets[0].name", (2, 2, 2)),
-        ("/spec/rules/0/subjects/condition", json!("true"), "spec.rules[0].subjects.condition", (2, 2, 1)),
+        ("/spec/rules/0/subjects/condition", json!("groups.exists()"), "spec.rules[0].subjects.condition", (2, 2, 1)),
         ("/spec/rules/0/subjects/groups", json!([]), "spec.rules[0].subjects", (2, 2, 1)),
         ("/spec/rules/0/subjects/anyUser", json!(true), "spec.rules[0].subjects", (2, 2, 1)),
         ("/spec/rules/0/subjects/issuers", json!(["nope"]), "spec.rules[0].subjects.issuers[0]", (2, 2, 1)),
@@ -259,4 +277,27 @@ fn the_digest_of_an_issuer_changes_with_how_its_tokens_are_read() {
             json!({"inline": CA.to_owned() + "\n"})
         ))
     );
+}
+
+#[test]
+fn expressions_compile_into_issuers_and_rules() {
+    let compiled = with_all(&[
+        ("/spec/authentication/issuers/0/jwt/claimMappings/username", json!({"expression": "'corp:' + claims.sub"})),
+        ("/spec/authentication/issuers/0/jwt/claimMappings/uid", json!({"claim": "sub"})),
+        ("/spec/authentication/issuers/0/jwt/claimMappings/extra", json!([{"key": "a.b/c", "expression": "claims.c"}])),
+        (
+            "/spec/authentication/issuers/0/jwt/claimValidationRules",
+            json!([{"expression": "claims.exp - claims.iat <= 3600", "message": "m"}]),
+        ),
+        (
+            "/spec/authentication/issuers/0/jwt/userValidationRules",
+            json!([{"expression": "user.username != 'corp:root'", "message": "m"}]),
+        ),
+        ("/spec/rules/0/subjects", json!({"issuers": ["corp"], "condition": "claims.acr == 'mfa'"})),
+    ]);
+    assert_eq!(compiled.problems, []);
+    let endpoint = compiled.endpoint.unwrap();
+    let Verification::Jwt(jwt) = &endpoint.issuers[0].verification else { panic!() };
+    assert_eq!((jwt.extra.len(), jwt.claim_rules.len(), jwt.user_rules.len()), (1, 1, 1));
+    assert!(endpoint.rules[0].subjects.condition.is_some());
 }
