@@ -232,7 +232,7 @@ mod tests {
         let issuer = Issuer {
             name: "corp".to_owned(),
             url: "https://idp".to_owned(),
-            verification: Verification::Jwt(verification.clone()),
+            verification: Verification::Jwt(Box::new(verification.clone())),
             digest: Digest::of(["x"]),
         };
         let token = token(&json!({"iss": "https://idp", "sub": "ann", "aud": "mcp", "exp": 4_000_000_000_u64}));

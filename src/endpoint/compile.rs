@@ -13,7 +13,7 @@ use crate::api;
 use authentication::{compile_authentication, compile_issuers};
 use clusters::compile_clusters;
 use rules::{compile_rules, compile_tool_sets};
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 use url::Url;
 
 /// What every endpoint of this installation shares.
@@ -138,16 +138,8 @@ fn compile_limits(wire: &api::Limits, log: &mut Problems) -> Limits {
         timeout_seconds,
         max_log_lines,
     } = wire;
-    let defaults = api::Limits::default();
-    for (name, value, default) in [
-        ("requestsPerMinute", requests_per_minute, defaults.requests_per_minute),
-        ("maxConcurrentCalls", max_concurrent_calls, defaults.max_concurrent_calls),
-        ("outputTokensPerMinute", output_tokens_per_minute, defaults.output_tokens_per_minute),
-        ("maxLogLines", max_log_lines, defaults.max_log_lines),
-    ] {
-        if *value != default {
-            log.not_yet(format!("spec.limits.{name}"), "this limit is not enforced");
-        }
+    if *max_log_lines != api::Limits::default().max_log_lines {
+        log.not_yet("spec.limits.maxLogLines", "logs");
     }
     if *max_output_tokens < 500 {
         log.fatal("spec.limits.maxOutputTokens", "must be at least 500");
@@ -155,9 +147,18 @@ fn compile_limits(wire: &api::Limits, log: &mut Problems) -> Limits {
     if *timeout_seconds == 0 {
         log.fatal("spec.limits.timeoutSeconds", "must be at least 1");
     }
+    let mut positive = |name: &str, value: u32| {
+        NonZeroU32::new(value).unwrap_or_else(|| {
+            log.fatal(format!("spec.limits.{name}"), "must be at least 1");
+            NonZeroU32::MIN
+        })
+    };
     Limits {
         max_output_tokens: usize::try_from(*max_output_tokens).unwrap_or(usize::MAX),
         timeout: Duration::from_secs(u64::from(*timeout_seconds)),
+        requests_per_minute: positive("requestsPerMinute", *requests_per_minute),
+        max_concurrent_calls: positive("maxConcurrentCalls", *max_concurrent_calls),
+        output_tokens_per_minute: positive("outputTokensPerMinute", *output_tokens_per_minute),
     }
 }
 

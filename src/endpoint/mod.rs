@@ -23,10 +23,12 @@ pub use restricted::{NEVER_AVAILABLE, Restriction, restriction, restriction_by_n
 pub use selector::Selector;
 pub use tool::{Tool, ToolSet};
 
+use crate::api;
 use aws_lc_rs::digest;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    num::NonZeroU32,
     sync::Arc,
     time::Duration,
 };
@@ -56,13 +58,19 @@ pub struct Endpoint {
     pub limits: Limits,
 }
 
-/// Bounds of a call at an endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Bounds of calls at an endpoint, per replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Limits {
     /// Tokens (estimated) that a reply may have.
     pub max_output_tokens: usize,
     /// How long a call may take.
     pub timeout: Duration,
+    /// Calls per minute and caller.
+    pub requests_per_minute: NonZeroU32,
+    /// Calls of one caller at the same time.
+    pub max_concurrent_calls: NonZeroU32,
+    /// Tokens (estimated) of replies per minute and caller.
+    pub output_tokens_per_minute: NonZeroU32,
 }
 
 /// A resource of an API group; `*` for all of the group.
@@ -91,7 +99,7 @@ pub struct Issuer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verification {
     /// Locally, against a JWKS.
-    Jwt(JwtVerification),
+    Jwt(Box<JwtVerification>),
     /// By the named cluster, asked with the token.
     SelfSubjectReview {
         /// The cluster.
@@ -107,7 +115,7 @@ pub struct JwtVerification {
     /// Who vouches for the issuer's certificate.
     pub trust: Trust,
     /// Accepted algorithms, by their registered names.
-    pub algorithms: Vec<crate::api::SigningAlgorithm>,
+    pub algorithms: Vec<api::SigningAlgorithm>,
     /// Where the user name comes from.
     pub username: ClaimSource,
     /// Where the groups come from.
@@ -239,6 +247,28 @@ pub struct Subjects {
 /// A SHA-256 digest.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest([u8; 32]);
+
+impl Default for Limits {
+    /// Those of an McpEndpoint that names none.
+    fn default() -> Self {
+        let api::Limits {
+            max_output_tokens,
+            requests_per_minute,
+            max_concurrent_calls,
+            output_tokens_per_minute,
+            timeout_seconds,
+            max_log_lines: _,
+        } = api::Limits::default();
+        let positive = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
+        Self {
+            max_output_tokens: usize::try_from(max_output_tokens).unwrap_or(usize::MAX),
+            timeout: Duration::from_secs(u64::from(timeout_seconds)),
+            requests_per_minute: positive(requests_per_minute),
+            max_concurrent_calls: positive(max_concurrent_calls),
+            output_tokens_per_minute: positive(output_tokens_per_minute),
+        }
+    }
+}
 
 impl Digest {
     /// Of some texts, with their lengths, so that no two sequences collide by concatenation.

@@ -287,7 +287,7 @@ mod tests {
             clusters: ["a", "b"].map(cluster).into(),
             rules,
             restricted: vec![GroupResource { group: "example.com".to_owned(), resource: "*".to_owned() }],
-            limits: Limits { max_output_tokens: 4000, timeout: Duration::from_secs(30) },
+            limits: Limits::default(),
         })
     }
 

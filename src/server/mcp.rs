@@ -1,7 +1,10 @@
 //! The MCP side of a request: which tools there are for this caller, and calling one. Both protocol eras, stateless:
 //! everything is decided from the request and the newest Catalog.
 
-use super::{Shared, audit};
+use super::{
+    Shared, audit,
+    limits::{Fairness, Over},
+};
 use crate::{
     endpoint::{Grant, Tool},
     reply::{budget, sanitize::line},
@@ -28,11 +31,28 @@ const NAMED: usize = 12;
 #[derive(Clone)]
 pub(super) struct Handler {
     shared: Arc<Shared>,
+    fairness: Arc<Fairness>,
 }
 
 impl Handler {
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+        Self { shared, fairness: Arc::default() }
+    }
+
+    /// Runs a tool, if its caller has not had its share.
+    async fn admitted(
+        &self,
+        grant: &Arc<Grant>,
+        tool: Tool,
+        arguments: rmcp::model::JsonObject,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<String, ToolError> {
+        let limited = |over: Over| ToolError { outcome: Outcome::Limited, text: over.to_string() };
+        let admission = self.fairness.admit(grant).map_err(limited)?;
+        let result = self.run(grant, tool, arguments, context).await;
+        let text = result.as_ref().map_or_else(|error| error.text.as_str(), String::as_str);
+        admission.spend(budget::tokens(text)).map_err(limited)?;
+        result
     }
 
     /// The Grant that the HTTP layer put on the request.
@@ -121,7 +141,7 @@ impl ServerHandler for Handler {
             let name: String = request.name.chars().take(64).collect();
             return Err(ErrorData::invalid_params(format!("unknown tool: {}", line(&name)), None));
         };
-        let result = self.run(&grant, tool, arguments.clone(), &context).await;
+        let result = self.admitted(&grant, tool, arguments.clone(), &context).await;
         let (outcome, text) = match &result {
             Ok(text) => (Outcome::Ok, text),
             Err(error) => (error.outcome, &error.text),

@@ -3,6 +3,7 @@
 mod admin;
 mod audit;
 mod hosts;
+mod limits;
 mod mcp;
 mod readiness;
 

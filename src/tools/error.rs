@@ -23,6 +23,8 @@ pub enum Outcome {
     NotFound,
     /// The cluster did not answer as it should.
     Failed,
+    /// The caller has had its share.
+    Limited,
 }
 
 impl Outcome {
@@ -34,6 +36,7 @@ impl Outcome {
             Self::Denied => "denied",
             Self::NotFound => "not_found",
             Self::Failed => "failed",
+            Self::Limited => "limited",
         }
     }
 }

@@ -46,7 +46,7 @@ fn endpoint() -> Endpoint {
         clusters: BTreeMap::new(),
         rules: Vec::new(),
         restricted: Vec::new(),
-        limits: Limits { max_output_tokens: 4000, timeout: Duration::from_secs(30) },
+        limits: Limits::default(),
     }
 }
 

@@ -43,7 +43,7 @@ fn grant(namespaces: NamespaceScope, cluster_scoped: bool) -> Grant {
             cluster_scoped,
         }],
         restricted: Vec::new(),
-        limits: Limits { max_output_tokens: 4000, timeout: Duration::from_secs(30) },
+        limits: Limits::default(),
     };
     let caller = Caller {
         issuer: "corp".to_owned(),

@@ -71,7 +71,7 @@ fn compile_issuer(
     let (url, verification) = match (type_, jwt, token_review, self_subject_review) {
         (api::IssuerType::Jwt, Some(jwt), None, None) => {
             let verification = compile_jwt(jwt, &format!("{field}.jwt"), references, log)?;
-            (jwt.issuer.clone(), Verification::Jwt(verification))
+            (jwt.issuer.clone(), Verification::Jwt(Box::new(verification)))
         }
         (api::IssuerType::SelfSubjectReview, None, None, Some(review)) => {
             let api::SelfSubjectReviewIssuer { cluster, issuer } = review;

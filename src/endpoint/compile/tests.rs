@@ -194,7 +194,7 @@ fn an_invalid_part_drops_out_alone_and_names_its_field() {
             "spec.rules[1].allow.namespaces.names[0]",
             (2, 2, 1),
         ),
-        ("/spec/limits", json!({"requestsPerMinute": 1}), "spec.limits.requestsPerMinute", (2, 2, 2)),
+        ("/spec/limits", json!({"maxLogLines": 50}), "spec.limits.maxLogLines", (2, 2, 2)),
         (
             "/spec/clusterProfiles",
             json!([{"name": "p", "selector": {"matchLabels": {"a": "b"}}, "accessProvider": "x", "allowedServerSuffixes": ["e"], "credential": {"mode": "Forward"}}]),
@@ -223,6 +223,8 @@ fn an_invalid_audience_restriction_or_limit_takes_the_endpoint_out() {
         ),
         ("/spec/limits", json!({"timeoutSeconds": 0}), "spec.limits.timeoutSeconds"),
         ("/spec/limits", json!({"maxOutputTokens": 1}), "spec.limits.maxOutputTokens"),
+        ("/spec/limits", json!({"requestsPerMinute": 0}), "spec.limits.requestsPerMinute"),
+        ("/spec/limits", json!({"maxConcurrentCalls": 0}), "spec.limits.maxConcurrentCalls"),
         ("/metadata/name", json!("a.b"), "metadata.name"),
     ] {
         let compiled = with(pointer, value.clone());
