@@ -15,7 +15,8 @@ demo: release ## A real cluster, broken workloads, an McpEndpoint, a token and a
 	@KMCP_BIN=$(CURDIR)/target/release/k-mcp config/demo/demo.sh
 
 test: cluster clients ## Everything: pure tables, real clusters, other people's clients
-	$(CARGO) test --all-targets
+	$(CARGO) test --lib --bins
+	$(CARGO) test --test it -- --test-threads 6
 
 unit: ## The pure tests only: seconds, no cluster
 	$(CARGO) test --lib
