@@ -204,7 +204,7 @@ mod tests {
             groups: set(groups),
             uid: None,
             audiences: set(&["mcp", "k8s"]),
-            expires: SystemTime::now() + Duration::from_secs(600),
+            expires: SystemTime::now() + Duration::from_mins(10),
             only_cluster: None,
             token: Token::new("t"),
         }
@@ -248,7 +248,7 @@ mod tests {
             uid: "u".to_owned(),
             url: "https://mcp/mcp/e".to_owned(),
             audiences: vec!["mcp".to_owned()],
-            max_token_lifetime: Duration::from_secs(86400),
+            max_token_lifetime: Duration::from_hours(24),
             issuers: Vec::new(),
             clusters: ["a", "b"].map(cluster).into(),
             rules,
