@@ -5,7 +5,12 @@ SHELL := /bin/bash
 
 CARGO ?= cargo
 CLUSTER := tests/cluster/cluster
+# Only `make demo KUBECONFIG=…` uses a cluster of yours; one that merely stands in the environment is never touched.
+ifeq ($(origin KUBECONFIG),command line)
 export KUBECONFIG
+else
+unexport KUBECONFIG
+endif
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
