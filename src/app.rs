@@ -81,7 +81,7 @@ async fn serve(options: &ServeOptions) -> anyhow::Result<()> {
         "k-mcp starts"
     );
 
-    // `stop` ends what serves; the admin port outlives it, so that probes see the drain.
+    // `stop` ends what serves; the admin port outlives it, so that probes see the drain, and so do calls in flight.
     let stop = CancellationToken::new();
     let drained = CancellationToken::new();
     let mut tasks: JoinSet<anyhow::Result<&'static str>> = JoinSet::new();
@@ -91,7 +91,7 @@ async fn serve(options: &ServeOptions) -> anyhow::Result<()> {
         async move { controller.run(move || drop(catalog), stop).await.map(|()| "controller").map_err(Into::into) }
     });
     tasks.spawn({
-        let (router, stop) = (server::router(shared, stop.child_token()), stop.clone());
+        let (router, stop) = (server::router(shared, drained.child_token()), stop.clone());
         let serve = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
         async move { serve.into_future().await.map(|()| "server").map_err(Into::into) }
     });

@@ -18,8 +18,8 @@ pub enum LogFormat {
 pub fn start(format: LogFormat, level: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut filter = EnvFilter::try_new(level)?.add_directive("audit=info".parse()?);
     if !level.contains("rmcp") {
-        // It tells of every request's beginning and end, at info.
-        filter = filter.add_directive("rmcp=warn".parse()?);
+        // It tells of every request at info, and of every refused call at warn: both are in the audit log.
+        filter = filter.add_directive("rmcp=error".parse()?);
     }
     match format {
         LogFormat::Json => fmt().json().flatten_event(true).with_env_filter(filter).with_current_span(false).try_init(),

@@ -32,7 +32,7 @@ cleanup() {
   if [ -n "$own" ]; then "$cluster" down demo; fi
   if [ -n "$created" ]; then
     say "Deleting what was created"
-    kubectl delete --ignore-not-found namespace/k-mcp-demo namespace/shop \
+    kubectl delete --ignore-not-found --timeout=2m namespace/k-mcp-demo namespace/shop \
       clusterrole/k-mcp-demo-nodes clusterrolebinding/k-mcp-demo-nodes
     [ -z "$created_crd" ] || kubectl delete -f "$root/crds"
   fi
@@ -50,12 +50,12 @@ own_cluster() {
   printf '#!/bin/sh\nTC_RUN=%q exec %q kubectl demo "$@"\n' "$state" "$cluster" > "$state/kubectl"
   chmod +x "$state/kubectl"
   if [ "$(id -u)" != 0 ]; then
-    echo "Not root, so the nodes and pods are fake (kwok); their states are not."
+    echo "Not root, so the nodes and what their pods come to are fake (kwok)."
   elif "$cluster" runtime > "$state/real.log" 2>&1 && "$cluster" up real demo --owner $$ >> "$state/real.log" 2>&1; then
     return
   else
     tail -n 3 "$state/real.log"
-    echo "No real node can run here, so the nodes and pods are fake (kwok); their states are not."
+    echo "No real node can run here, so the nodes and what their pods come to are fake (kwok)."
   fi
   "$cluster" up kwok demo --owner $$ > "$state/kwok.log" 2>&1 || { cat "$state/kwok.log"; die "no cluster"; }
 }
@@ -66,8 +66,8 @@ users_cluster() {
   kubectl version > /dev/null || die "the cluster of KUBECONFIG does not answer"
   local namespace
   for namespace in k-mcp-demo shop; do
-    [ -z "$(kubectl get namespace "$namespace" --ignore-not-found -o name -l 'app.kubernetes.io/part-of!=k-mcp-demo')" ] ||
-      die "that cluster has a namespace $namespace that is not the demo's; it would be changed"
+    [ -z "$(kubectl get namespaces -o name -l 'app.kubernetes.io/part-of!=k-mcp-demo' --field-selector "metadata.name=$namespace")" ] ||
+      die "that cluster has a namespace $namespace already, which the demo would use and delete"
   done
 }
 
@@ -90,8 +90,9 @@ choose_client() {
   if "$clients/install" js > "$state/clients.log" 2>&1; then client=inspector
   elif "$clients/install" py >> "$state/clients.log" 2>&1; then client=python
   else
-    needs curl "there is no other client either: $(tail -n 1 "$state/clients.log")"
-    echo "No MCP client can be installed, so curl asks: $(tail -n 1 "$state/clients.log")"
+    tail -n 2 "$state/clients.log"
+    needs curl "no MCP client can be installed"
+    echo "No MCP client can be installed, so curl asks."
   fi
 }
 
@@ -102,12 +103,13 @@ ask() { # a tool, its arguments
     HOME=$state PATH=$clients/node_modules/.bin:$PATH mcp-inspector --cli --config "$state/mcp.json" --server k-mcp \
       --protocol-era auto --method tools/call --tool-name "$1" --tool-args-json "$2" \
       --quiet --output "$state/answer" --output-format raw
-    cat "$state/answer";;
+    printf '%s\n' "$(< "$state/answer")";;
   python)
-    URL=$url TOKEN=$(< "$state/token") "$clients/.venv/bin/python" "$clients/sdk.py" auto "$1" "$2" > "$state/answer"
-    python3 -c 'import json, sys; print(json.load(sys.stdin)["text"])' < "$state/answer";;
+    if URL=$url TOKEN=$(< "$state/token") "$clients/.venv/bin/python" "$clients/sdk.py" auto "$1" "$2" > "$state/answer"; then
+      python3 -c 'import json, sys; print(json.load(sys.stdin)["text"].rstrip())' < "$state/answer"
+    fi;;
   curl)
-    curl -fsS "$url" -H "@$state/headers" -d "$(request "$1" "$2")";;
+    curl -fsS "$url" -H "@$state/headers" -d "$(request "$1" "$2")"; echo;;
   esac
 }
 
@@ -125,13 +127,13 @@ say "A shop with faults, and who may see it"
 [ -n "$own" ] || created=yes
 if ! kubectl get crd mcpendpoints.k-mcp.dev > /dev/null 2>&1; then
   [ -n "$own" ] || created_crd=yes
-  kubectl apply -f "$root/crds"
+  kubectl apply -f "$root/crds" > /dev/null
   kubectl wait --for=condition=Established crd/mcpendpoints.k-mcp.dev --timeout=30s > /dev/null
 fi
-kubectl apply -f "$here/access.yaml"
+kubectl apply -f "$here/access.yaml" > /dev/null
 sed "s|busybox:1.36|$image|" "$here/workloads.yaml" | kubectl apply -f -
 
-say "An McpEndpoint: $here/../samples/service-accounts.yaml with this cluster's values"
+say "An McpEndpoint: config/samples/service-accounts.yaml with this cluster's values"
 port=$(free_port 8080) admin=$(free_port 9090)
 url=http://127.0.0.1:$port/mcp/demo
 default=$(claims "$(kubectl -n shop create token agent)")
@@ -155,7 +157,8 @@ kubectl -n shop create token agent --duration=12h --audience="$url" --audience="
 server_pid=$!
 serves() { (exec 3<> "/dev/tcp/127.0.0.1/$admin" && printf 'GET /readyz HTTP/1.0\r\n\r\n' >&3 && head -n 1 <&3 | grep -q ' 200 '); }
 eventually serves || { tail -n 5 "$state/k-mcp.log"; die "k-mcp is not ready"; }
-kubectl -n k-mcp-demo wait mcpep/demo --for=condition=Ready --timeout=30s > /dev/null ||
+is() { kubectl -n k-mcp-demo wait mcpep/demo --for="$1" --timeout=30s > /dev/null; }
+{ is jsonpath='{.status.url}'="$url" && is condition=Ready; } || # the URL: not what an earlier k-mcp wrote
   { kubectl -n k-mcp-demo get mcpep demo -o yaml; die "the McpEndpoint is not Ready"; }
 kubectl -n k-mcp-demo get mcpep
 
@@ -172,7 +175,8 @@ eventually crashed || true
 ask cluster_list '{}'
 ask resource_list '{"resource":"pods","namespace":"shop"}'
 ask resource_get '{"resource":"deployment/checkout","namespace":"shop"}'
-ask resource_list '{"resource":"secrets","namespace":"shop"}' || true
+ask resource_list '{"resource":"secrets","namespace":"shop"}' 2> "$state/refusal" || true # an error, for a client
+[ "$client" != python ] || cat "$state/refusal"
 
 [ -z "${DEMO_EXIT:-}" ] || exit 0
 cat << EOT
@@ -184,9 +188,11 @@ any other        $state/mcp.json
 curl             curl -s $url -H @$state/headers -d '$(request resource_list '{"resource":"pods","namespace":"shop"}')'
 Who asked what   tail -f $state/k-mcp.log | grep audit
 Change the rule  $kubectl_shown -n k-mcp-demo edit mcpep demo
-Or end it        $kubectl_shown -n k-mcp-demo patch mcpep demo --type=merge -p '{"spec":{"rules":[]}}'     # the next call is denied
+Or at once       $kubectl_shown -n k-mcp-demo patch mcpep demo --type=json -p '[{"op":"replace","path":"/spec/rules/0/allow/namespaces/names","value":["default"]}]'
+                 and the next call for shop is refused
 The token is in $state/token, for twelve hours. Ctrl-C ends the demo and removes all of this.
 EOT
+trap 'exit 0' INT TERM HUP
 wait "$server_pid" || true
 tail -n 5 "$state/k-mcp.log"
 die "k-mcp ended"

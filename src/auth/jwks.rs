@@ -5,7 +5,8 @@ use crate::{
     cluster::Clusters,
     endpoint::{Digest, Issuer, JwtVerification, Token, Trust},
 };
-use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::jwk::{Jwk, JwkSet};
+use moka::Entry;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::{sync::Arc, time::Duration};
@@ -27,10 +28,26 @@ pub(super) struct KeySets {
     sets: moka::future::Cache<Digest, Arc<Fetched>>,
 }
 
-/// What a fetch gave, good or bad: both are remembered, each for its time.
+/// What the last fetch gave: good and bad are remembered, each for its time. A failed one keeps the keys that were
+/// known, or anyone with an unknown key could turn an outage of the issuer into one of all its tokens.
 struct Fetched {
     at: Instant,
-    keys: Option<JwkSet>,
+    /// The keys, and when the issuer gave them.
+    keys: Option<(JwkSet, Instant)>,
+}
+
+impl Fetched {
+    fn key(&self, id: Option<&str>) -> Option<&Jwk> {
+        self.keys.as_ref().and_then(|(keys, _)| jwt::find_key(keys, id))
+    }
+
+    /// Whether it need not be fetched again; `lacking`: for a key that is not there.
+    fn holds(&self, lacking: bool) -> bool {
+        match &self.keys {
+            None => self.at.elapsed() < FAILURE,
+            Some((_, since)) => since.elapsed() < LIFETIME && !(lacking && self.at.elapsed() >= UNKNOWN_KEY),
+        }
+    }
 }
 
 impl KeySets {
@@ -50,46 +67,46 @@ impl KeySets {
         verification: &JwtVerification,
         audiences: &[String],
     ) -> Result<Map<String, Value>, Refusal> {
-        let mut fetched = self.keys(issuer, verification, FAILURE).await;
-        let knows = |fetched: &Fetched| {
-            fetched.keys.as_ref().is_some_and(|keys| jwt::find_key(keys, unverified.key_id.as_deref()).is_some())
-        };
-        if fetched.keys.is_some() && !knows(&fetched) {
-            fetched = self.keys(issuer, verification, UNKNOWN_KEY).await;
+        let id = unverified.key_id.as_deref();
+        let mut fetched = self.keys(issuer, verification, false).await;
+        if fetched.keys.is_some() && fetched.key(id).is_none() {
+            fetched = self.keys(issuer, verification, true).await;
         }
-        let keys = fetched.keys.as_ref().ok_or(Refusal::IssuerUnavailable)?;
-        let key = jwt::find_key(keys, unverified.key_id.as_deref()).ok_or(Refusal::Unverified)?;
+        if fetched.keys.is_none() {
+            return Err(Refusal::IssuerUnavailable);
+        }
+        let key = fetched.key(id).ok_or(Refusal::Unverified)?;
         jwt::verify(token, key, &issuer.url, verification, audiences)
     }
 
-    /// The newest keys; fetched again where the last fetch failed, or lacks what is looked for, and is older than
-    /// `patience`.
-    async fn keys(&self, issuer: &Issuer, verification: &JwtVerification, patience: Duration) -> Arc<Fetched> {
+    /// The newest keys; fetched again, by one caller at a time, where they no longer hold.
+    async fn keys(&self, issuer: &Issuer, verification: &JwtVerification, lacking: bool) -> Arc<Fetched> {
         let ca = match &verification.trust {
             Trust::System => "system",
             Trust::Pem { pem, .. } => pem,
             Trust::Unresolved => "unresolved",
         };
         let key = Digest::of([&issuer.url, &verification.discovery_url, ca]);
-        if let Some(known) = self.sets.get(&key).await {
-            let again = known.keys.is_none() || patience == UNKNOWN_KEY;
-            if !again || known.at.elapsed() < patience {
-                return known;
-            }
-            self.sets.invalidate(&key).await;
+        if let Some(known) = self.sets.get(&key).await
+            && known.holds(lacking)
+        {
+            return known;
         }
-        self.sets
-            .get_with(key, async {
-                let keys = match self.fetch(issuer, verification).await {
-                    Ok(keys) => Some(keys),
-                    Err(why) => {
-                        tracing::warn!(issuer = issuer.name, why, "the keys of an issuer could not be fetched");
-                        None
-                    }
-                };
-                Arc::new(Fetched { at: Instant::now(), keys })
-            })
-            .await
+        let fetch = async |known: Option<Entry<Digest, Arc<Fetched>>>| {
+            let known = known.map(Entry::into_value);
+            if let Some(known) = known.as_ref().filter(|known| known.holds(lacking)) {
+                return known.clone(); // fetched while this caller waited
+            }
+            let keys = match self.fetch(issuer, verification).await {
+                Ok(keys) => Some((keys, Instant::now())),
+                Err(why) => {
+                    tracing::warn!(issuer = issuer.name, why, "the keys of an issuer could not be fetched");
+                    known.and_then(|known| known.keys.clone()).filter(|(_, since)| since.elapsed() < LIFETIME)
+                }
+            };
+            Arc::new(Fetched { at: Instant::now(), keys })
+        };
+        self.sets.entry(key).and_upsert_with(fetch).await.into_value()
     }
 
     /// OpenID Connect Discovery 1.0 section 4: the document must be about this very issuer.

@@ -16,6 +16,7 @@ use std::{
     io::Read as _,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::LazyLock,
 };
 
 /// A finding: where, and what is wrong there.
@@ -96,17 +97,15 @@ pub fn findings(document: &Value, references: &References) -> Vec<Finding> {
         return vec![finding("apiVersion", "must be k-mcp.dev/v1alpha1")];
     }
     let mut found = Vec::new();
-    let Some(schema) = schema() else { return vec![finding("", "the CRD has no schema: a bug of k-mcp")] };
-    let strict = strict(&schema);
-    match jsonschema::validator_for(&strict) {
-        Ok(validator) => found.extend(
-            validator
-                .iter_errors(document)
-                .map(|error| Finding { field: field_path(error.instance_path().as_str()), message: error.to_string() }),
-        ),
-        Err(_) => found.push(finding("", "the CRD's schema cannot be used: a bug of k-mcp")),
-    }
-    duplicates(&schema, document, "", &mut found);
+    let Some((schema, validator)) = &*SCHEMA else {
+        return vec![finding("", "the CRD has no usable schema: a bug of k-mcp")];
+    };
+    found.extend(
+        validator
+            .iter_errors(document)
+            .map(|error| Finding { field: field_path(error.instance_path().as_str()), message: error.to_string() }),
+    );
+    duplicates(schema, document, "", &mut found);
     if !found.is_empty() {
         return found;
     }
@@ -116,7 +115,7 @@ pub fn findings(document: &Value, references: &References) -> Vec<Finding> {
     };
     // With the defaults in place, as the API server evaluates the rules.
     let defaulted = serde_json::to_value(&object).unwrap_or_default();
-    if let Err(errors) = Validator::new().validate(&schema, &defaulted, None) {
+    if let Err(errors) = Validator::new().validate(schema, &defaulted, None) {
         found.extend(errors.into_vec().into_iter().map(|e| Finding { field: e.field_path, message: e.message }));
     }
     // The URL only has to be one here: what depends on it is the server's.
@@ -129,6 +128,13 @@ pub fn findings(document: &Value, references: &References) -> Vec<Finding> {
 fn finding(field: &str, message: &str) -> Finding {
     Finding { field: field.to_owned(), message: message.to_owned() }
 }
+
+/// The schema and a validator of its strict form, made once for all documents.
+static SCHEMA: LazyLock<Option<(Value, jsonschema::Validator)>> = LazyLock::new(|| {
+    let schema = schema()?;
+    let validator = jsonschema::validator_for(&strict(&schema)).ok()?;
+    Some((schema, validator))
+});
 
 /// The schema of the CRD, with what every object has around its spec.
 fn schema() -> Option<Value> {

@@ -238,7 +238,7 @@ mod tests {
             extra: Map::new(),
             claims: Some(Arc::new(json!({"acr": "mfa"}))),
             audiences: set(&["mcp", "k8s"]),
-            expires: SystemTime::now() + Duration::from_secs(600),
+            expires: SystemTime::now() + Duration::from_mins(10),
             only_cluster: None,
             token: Token::new("t"),
         }
@@ -282,7 +282,7 @@ mod tests {
             uid: "u".to_owned(),
             url: "https://mcp/mcp/e".to_owned(),
             audiences: vec!["mcp".to_owned()],
-            max_token_lifetime: Duration::from_secs(86400),
+            max_token_lifetime: Duration::from_hours(24),
             issuers: Vec::new(),
             clusters: ["a", "b"].map(cluster).into(),
             rules,

@@ -28,6 +28,11 @@ const LIST_TTL_MS: u64 = 5000;
 /// Clusters that the instructions name.
 const NAMED: usize = 12;
 
+tokio::task_local! {
+    /// Of the request that is handled, for [`Handler::get_tool`], which is told nothing else of it.
+    pub(super) static GRANT: Arc<Grant>;
+}
+
 #[derive(Clone)]
 pub(super) struct Handler {
     shared: Arc<Shared>,
@@ -120,9 +125,12 @@ impl ServerHandler for Handler {
         Ok(list.with_ttl_ms(LIST_TTL_MS).with_cache_scope(CacheScope::Private))
     }
 
-    /// For the check of `Mcp-Param-*` headers against the body only: it knows no identity and grants nothing.
+    /// For the check of `Mcp-Param-*` headers against the body only: it grants nothing. A hidden tool has no schema to
+    /// check, or the answer would tell it from one that does not exist.
     fn get_tool(&self, name: &str) -> Option<McpTool> {
-        tools::definition(name.parse().ok()?).map(describe)
+        let tool: Tool = name.parse().ok()?;
+        let granted = GRANT.try_with(|grant| grant.allows_tool(tool)).unwrap_or(false);
+        granted.then(|| tools::definition(tool).map(describe))?
     }
 
     async fn call_tool(

@@ -197,7 +197,7 @@ mod tests {
 
     const KNOWN: &[Argument] = &[CLUSTER, NAMESPACE, RESOURCE, NAME, LABEL_SELECTOR, LIMIT];
 
-    fn parse(given: Value) -> Result<Arguments, String> {
+    fn parse(given: &Value) -> Result<Arguments, String> {
         Arguments::parse(KNOWN, given.as_object().unwrap().clone()).map_err(|e| e.text)
     }
 
@@ -208,7 +208,7 @@ mod tests {
             json!({"resource": "pods", "label_selector": "a=b", "limit": "5"}),
             json!({"resource": " pods ", "labelselector": "a=b", "limit": 5, "namespace": null, "cluster": ""}),
         ] {
-            let parsed = parse(given.clone()).unwrap();
+            let parsed = parse(&given).unwrap();
             assert_eq!(parsed.text(&RESOURCE), Some("pods"), "{given}");
             assert_eq!(parsed.text(&LABEL_SELECTOR), Some("a=b"), "{given}");
             assert_eq!(parsed.integer(&LIMIT), Some(5), "{given}");
@@ -236,7 +236,7 @@ mod tests {
             (json!({"resource": "pods", "limit": true}), "limit: must be a whole number"),
             (json!({"resource": "pods", "labelSelector": "a", "label_selector": "b"}), "labelSelector: given twice"),
         ] {
-            let error = parse(given.clone()).unwrap_err();
+            let error = parse(&given).unwrap_err();
             assert!(error.contains(expected), "{given}: {error}");
             assert!(!error.contains('\n'), "{given}: {error}");
         }
@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_name_that_holds_the_kind_needs_no_resource() {
-        assert!(parse(json!({"name": "deployment/web"})).is_ok());
-        assert!(parse(json!({"name": "web"})).is_err());
+        assert!(parse(&json!({"name": "deployment/web"})).is_ok());
+        assert!(parse(&json!({"name": "web"})).is_err());
     }
 }

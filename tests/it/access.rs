@@ -259,7 +259,7 @@ async fn hidden_and_unknown_get_the_same_answer() {
                 "clusters": {"names": ["west"]}, "toolSets": ["inspect"], "namespaces": {"mode": "All"}}}),
         ],
     );
-    spec["toolSets"] = json!([{"name": "look", "tools": ["resource_list", "resource_get"]}]);
+    spec["toolSets"] = json!([{"name": "look", "tools": ["resource_list"]}]);
     spec["restrictedResources"] = json!([{"group": "batch", "resource": "cronjobs"}]);
     scene.apply(&spec).await;
     let (token, _) = scene.user(&shared().idp, "ann");
@@ -304,5 +304,17 @@ async fn hidden_and_unknown_get_the_same_answer() {
             raw("nothing", json!({"cluster": "east"}), "nothing").await,
             "{era:?}"
         );
+        // Without the headers that a known tool's schema asks for, the answer is the same too.
+        let bare = async |tool: &str| {
+            let params = json!({"name": tool, "arguments": {"cluster": "east"}, "_meta": {
+                "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+                "io.modelcontextprotocol/clientCapabilities": {}}});
+            let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).to_string();
+            let headers = [("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tools/call"), ("mcp-name", tool)];
+            let reply = agent.post(body, &headers).await;
+            (reply.status, reply.body.replace(tool, "X"))
+        };
+        assert_eq!(bare("resource_get").await, bare("nothing").await);
+        assert_eq!(bare("resource_list").await.0, 400, "a known one is checked");
     }
 }

@@ -194,8 +194,14 @@ async fn requests_that_are_not_good_are_refused_with_the_reason() {
     for (what, (method, url, more, body), status, text) in cases {
         let (lines, requests) = (stage.scene.kmcp.audit().len(), stage.upstream());
         let reply = request(method, url, more, body).await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let audited = stage.scene.kmcp.audit().get(lines).is_some_and(|line| line["outcome"] == "refused");
+        let refused = || stage.scene.kmcp.audit().get(lines).is_some_and(|line| line["outcome"] == "refused");
+        for _ in 0..100 {
+            if refused() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let audited = refused();
         if reply.status != status || !reply.body.contains(text) || !audited || stage.upstream() != requests {
             wrong.push(format!(
                 "{what}: expected {status} {text:?}, audited: {audited}: {} {}",

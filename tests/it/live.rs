@@ -126,11 +126,11 @@ async fn a_broken_rule_removes_only_its_own_access_and_the_status_says_so() {
         (&json!("True"), &json!(0), &json!(2))
     );
 
-    let status = scene.apply(&with(Some("claims.acr == 'mfa'"))).await;
+    let status = scene.apply(&with(Some("claims.acr.matches('^mfa$')"))).await;
     assert_eq!(agent.tools().await, ["resource_list"]);
     agent.call("resource_list", json!({"resource": "namespaces"})).await.ok();
     let partially = condition(&status, "PartiallyInvalid");
-    assert_eq!((&partially["status"], &partially["reason"]), (&json!("True"), &json!("NotYetSupported")), "{status}");
+    assert_eq!((&partially["status"], &partially["reason"]), (&json!("True"), &json!("Invalid")), "{status}");
     let message = partially["message"].as_str().unwrap();
     assert!(message.contains("spec.rules[1].subjects.condition"), "{message}");
     assert_eq!(condition(&status, "Accepted")["status"], "True", "{status}");

@@ -76,13 +76,11 @@ fn paths<'t>(tree: &'t str, prefix: &str, found: &mut Vec<String>) -> &'t str {
     let end = tree.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '*').unwrap_or(tree.len());
     let (name, rest) = tree.split_at(end);
     let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}::{name}") };
-    match rest.strip_prefix("::") {
-        Some(rest) => paths(rest, &path, found),
-        None => {
-            found.push(path);
-            rest
-        }
+    if let Some(rest) = rest.strip_prefix("::") {
+        return paths(rest, &path, found);
     }
+    found.push(path);
+    rest
 }
 
 /// Paths from the crate's root that a file names: by `crate::`, or by so many `super::` that they lead there.
@@ -151,7 +149,7 @@ fn dependencies_point_one_way() {
         for path in crate_paths(&file, &text) {
             let module = path.split("::").next().unwrap_or_default();
             let fits = |a: &&str| path == **a || path.starts_with(&format!("{a}::"));
-            if module != top && !SEEN_BY_ALL.contains(&module) && !allowed.iter().any(|a| fits(&a)) {
+            if module != top && !SEEN_BY_ALL.contains(&module) && !allowed.iter().any(fits) {
                 wrong.push(format!("src/{}: {top} may not see {path}", file.display()));
             }
         }

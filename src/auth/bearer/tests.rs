@@ -41,7 +41,7 @@ fn endpoint() -> Endpoint {
         uid: "u".to_owned(),
         url: String::new(),
         audiences: vec!["mcp".to_owned()],
-        max_token_lifetime: Duration::from_secs(3600),
+        max_token_lifetime: Duration::from_hours(1),
         issuers: vec![Arc::new(issuer)],
         clusters: BTreeMap::new(),
         rules: Vec::new(),

@@ -31,7 +31,7 @@ fn grant(namespaces: NamespaceScope, cluster_scoped: bool) -> Grant {
         uid: "u".to_owned(),
         url: String::new(),
         audiences: Vec::new(),
-        max_token_lifetime: Duration::from_secs(60),
+        max_token_lifetime: Duration::from_mins(1),
         issuers: Vec::new(),
         clusters: BTreeMap::from([("a".to_owned(), Arc::new(cluster))]),
         rules: vec![Rule {
@@ -54,7 +54,7 @@ fn grant(namespaces: NamespaceScope, cluster_scoped: bool) -> Grant {
         extra: serde_json::Map::new(),
         claims: None,
         audiences: set(&["k8s"]),
-        expires: SystemTime::now() + Duration::from_secs(60),
+        expires: SystemTime::now() + Duration::from_mins(1),
         only_cluster: None,
         token: Token::new("t"),
     };

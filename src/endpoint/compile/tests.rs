@@ -76,7 +76,7 @@ fn a_valid_endpoint_compiles_whole() {
     let endpoint = compiled.endpoint.unwrap();
     assert_eq!(endpoint.url, "https://mcp.example.com/mcp/platform");
     assert_eq!(endpoint.audiences, ["https://mcp.example.com/mcp/platform"]);
-    assert_eq!(endpoint.max_token_lifetime, Duration::from_secs(86400));
+    assert_eq!(endpoint.max_token_lifetime, Duration::from_hours(24));
     assert_eq!(endpoint.issuers.len(), 2);
     let Verification::Jwt(jwt) = &endpoint.issuers[0].verification else { panic!() };
     assert_eq!(jwt.discovery_url, "https://idp.example.com/realms/corp/.well-known/openid-configuration");

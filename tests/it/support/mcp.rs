@@ -95,7 +95,7 @@ pub async fn send(http: &Client<HttpConnector, Full<Bytes>>, request: Request<Fu
         let (parts, body) = http.request(request).await.unwrap().into_parts();
         (parts, body.collect().await.unwrap().to_bytes())
     };
-    let (parts, body) = tokio::time::timeout(Duration::from_secs(60), answer).await.expect("no answer in 60 s");
+    let (parts, body) = tokio::time::timeout(Duration::from_mins(1), answer).await.expect("no answer in a minute");
     Reply { status: parts.status, headers: parts.headers, body: String::from_utf8_lossy(&body).into_owned() }
 }
 
@@ -127,7 +127,9 @@ impl Agent {
         set("content-type", "application/json");
         set("accept", "application/json, text/event-stream");
         set("authorization", &format!("Bearer {}", self.token));
-        more.iter().for_each(|(name, value)| set(name, value));
+        for (name, value) in more {
+            set(name, value);
+        }
         let mut request = Request::builder().method(Method::POST).uri(&self.url).body(Full::from(body)).unwrap();
         *request.headers_mut() = headers;
         send(&self.http, request).await

@@ -19,7 +19,7 @@ use std::{
     convert::Infallible,
     sync::{Arc, Mutex},
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 use tokio_rustls::TlsAcceptor;
 
 /// One request.
@@ -35,6 +35,7 @@ pub struct Recorded {
 
 /// Ends with the runtime of its test.
 pub struct Proxy {
+    held: watch::Sender<bool>,
     pub url: String,
     /// CA that its certificate leads to.
     pub ca: String,
@@ -42,6 +43,7 @@ pub struct Proxy {
 }
 
 struct Forward {
+    held: watch::Receiver<bool>,
     seen: Arc<Mutex<Vec<Recorded>>>,
     http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     server: Uri,
@@ -60,11 +62,9 @@ impl Proxy {
         let acceptor = TlsAcceptor::from(Arc::new(tls));
 
         let seen: Arc<Mutex<Vec<Recorded>>> = Arc::default();
-        let forward = Arc::new(Forward {
-            seen: seen.clone(),
-            http: client(&cluster.ca()),
-            server: cluster.url().parse().unwrap(),
-        });
+        let (held, hold) = watch::channel(false);
+        let server = cluster.url().parse().unwrap();
+        let forward = Arc::new(Forward { held: hold, seen: seen.clone(), http: client(&cluster.ca()), server });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());
         tokio::spawn(async move {
@@ -83,7 +83,12 @@ impl Proxy {
                 });
             }
         });
-        Self { url, ca: certificate.pem(), seen }
+        Self { held, url, ca: certificate.pem(), seen }
+    }
+
+    /// Lets requests wait, or go on.
+    pub fn hold(&self, held: bool) {
+        self.held.send_replace(held);
     }
 
     /// Everything so far.
@@ -110,6 +115,7 @@ impl Forward {
             path: parts.uri.path().to_owned(),
             query: parts.uri.query().unwrap_or_default().to_owned(),
         });
+        let _ = self.held.clone().wait_for(|held| !held).await;
         let path = parts.uri.path_and_query().map_or("/", |p| p.as_str());
         let server = self.server.authority().unwrap();
         parts.uri = format!("https://{server}{path}").parse().unwrap();

@@ -23,7 +23,6 @@ pub struct Scene {
     /// May do everything in the management cluster.
     pub admin: Client,
     pub kmcp: Kmcp,
-    pub options: Options,
 }
 
 impl Scene {
@@ -52,7 +51,7 @@ impl Scene {
             more: Vec::new(),
             namespace: namespace.clone(),
         };
-        Self { kmcp: Kmcp::start(&options), namespace, admin, options }
+        Self { kmcp: Kmcp::start(&options), namespace, admin }
     }
 
     pub async fn ready(&self) {
@@ -60,7 +59,8 @@ impl Scene {
         eventually("ready", SOON, async || (mcp::get(&url).await.status == 200).then_some(())).await;
     }
 
-    /// The endpoint's default audience.
+    /// The endpoint's default audience: its URL.
+    #[allow(clippy::unused_self, reason = "it reads as what it is: a property of this scene's endpoint")]
     pub fn audience(&self) -> String {
         format!("{PUBLIC_URL}/mcp/{ENDPOINT}")
     }
