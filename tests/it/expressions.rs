@@ -41,7 +41,7 @@ async fn a_condition_decides_by_the_claims_of_each_token_and_one_that_fails_matc
         let called = agent.call("cluster_list", json!({})).await;
         assert_eq!(called.text().starts_with("unknown tool"), tools == 0, "{claims}: {called:?}");
     }
-    let metrics = mcp::get(&format!("{}/metrics", scene.kmcp.admin)).await.text;
+    let metrics = mcp::get(&format!("{}/metrics", scene.kmcp.admin)).await.body;
     let failed = metrics.lines().find(|l| l.starts_with("kmcp_failed_rule_conditions_total")).unwrap();
     assert!(!failed.ends_with(" 0"), "{failed}");
 }
@@ -60,7 +60,7 @@ async fn expressions_map_names_and_groups() {
         json!({"issuers": ["corp"], "groups": ["role:sre"], "condition": "'shop' in user.extra['example.com/team']"});
     scene.apply(&spec).await;
     for (claims, status, tools) in [
-        (json!({"roles": ["sre", "intern"], "team": "shop"}), 200, 3),
+        (json!({"roles": ["sre", "intern"], "team": "shop"}), 200_u16, 3),
         (json!({"roles": ["sre"], "team": "cart"}), 200, 0),
         (json!({"roles": ["intern"], "team": "shop"}), 200, 0),
         (json!({"team": "shop"}), 200, 0),
@@ -69,10 +69,10 @@ async fn expressions_map_names_and_groups() {
     ] {
         let agent = scene.agent(&token(&scene, "ann", &claims));
         let answer = agent.rpc("tools/list", json!({})).await;
-        assert_eq!(answer.status, status, "{claims}: {}", answer.text);
-        let listed: Value = serde_json::from_str(&answer.text).unwrap_or_default();
+        assert_eq!(answer.status, status, "{claims}: {}", answer.body);
+        let listed: Value = serde_json::from_str(&answer.body).unwrap_or_default();
         let count = listed.pointer("/result/tools").and_then(Value::as_array).map_or(0, Vec::len);
-        assert_eq!(count, tools, "{claims}: {}", answer.text);
+        assert_eq!(count, tools, "{claims}: {}", answer.body);
     }
 }
 
@@ -97,8 +97,8 @@ async fn validation_rules_refuse_a_token_with_their_message() {
         let agent = scene.agent(&token(&scene, name, &claims));
         let answer = agent.rpc("tools/list", json!({})).await;
         match expected {
-            None => assert_eq!(answer.status, 200, "{claims}: {}", answer.text),
-            Some(text) => assert!(answer.status == 401 && answer.text.contains(text), "{claims}: {}", answer.text),
+            None => assert_eq!(answer.status, 200, "{claims}: {}", answer.body),
+            Some(text) => assert!(answer.status == 401 && answer.body.contains(text), "{claims}: {}", answer.body),
         }
     }
 }
