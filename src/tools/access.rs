@@ -10,7 +10,11 @@ use crate::{
     endpoint::{NamespaceScope, Restriction, Tool, restriction, restriction_by_name},
     reply::sanitize::quoted,
 };
+use std::time::Duration;
+use tokio::time::Instant;
 
+/// How long one of several clusters may take.
+const PATIENCE: Duration = Duration::from_secs(8);
 /// Names that an error lists before it only counts the rest.
 const LISTED: usize = 12;
 
@@ -23,19 +27,40 @@ pub(super) enum Namespaces {
     Each(Vec<String>),
 }
 
-/// The cluster of a call.
+/// The clusters of a call of a tool that fans out: a name, `a,b` or `*`, in the order of their names. Each has a deadline
+/// of its own, so that one that does not answer leaves time to say so.
+pub(super) fn clusters(context: &Context, tool: Tool, arguments: &Arguments) -> Result<Vec<Handle>, ToolError> {
+    let granted: Vec<&str> = context.grant.clusters(tool).map(|c| c.name.as_str()).collect();
+    let mut asked: Vec<&str> = match arguments.text(&CLUSTER) {
+        Some("*") => granted,
+        Some(several) if several.contains(',') => several.split(',').map(str::trim).collect(),
+        _ => return Ok(vec![cluster(context, tool, arguments)?]),
+    };
+    asked.sort_unstable();
+    asked.dedup();
+    let context = Context { deadline: context.deadline.min(Instant::now() + PATIENCE), ..context.clone() };
+    asked.into_iter().map(|name| handle(&context, tool, name)).collect()
+}
+
+/// The one cluster of a call.
 pub(super) fn cluster(context: &Context, tool: Tool, arguments: &Arguments) -> Result<Handle, ToolError> {
     let granted: Vec<&str> = context.grant.clusters(tool).map(|c| c.name.as_str()).collect();
     let name = match (arguments.text(&CLUSTER), granted.as_slice()) {
         (None, [only]) => *only,
         (None, _) => return Err(ToolError::invalid(CLUSTER.name, format!("say which: {}", names(&granted)))),
         (Some(several), _) if several == "*" || several.contains(',') => {
-            let text = format!("this version asks one cluster in a call; yours: {}", names(&granted));
+            let text = format!("this tool asks one cluster in a call; yours: {}", names(&granted));
             return Err(ToolError::invalid(CLUSTER.name, text));
         }
         (Some(one), _) => one,
     };
+    handle(context, tool, name)
+}
+
+/// A cluster that is hidden and one that does not exist get the same answer.
+fn handle(context: &Context, tool: Tool, name: &str) -> Result<Handle, ToolError> {
     context.handle(tool, name).ok_or_else(|| {
+        let granted: Vec<&str> = context.grant.clusters(tool).map(|c| c.name.as_str()).collect();
         ToolError::denied(format!("cluster: {} is not one of yours; yours: {}", quoted(&short(name)), names(&granted)))
     })
 }

@@ -53,6 +53,8 @@ impl Argument {
 
 pub(super) const CLUSTER: Argument =
     text("cluster", "Name of the cluster; may be left out where you have one").mirrored("Cluster");
+pub(super) const CLUSTERS: Argument =
+    text("cluster", "Name of the cluster, a,b or *; may be left out where you have one").mirrored("Cluster");
 pub(super) const NAMESPACE: Argument =
     text("namespace", "Name, a,b or *; left out: every namespace granted").mirrored("Namespace");
 pub(super) const RESOURCE: Argument =

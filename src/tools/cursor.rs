@@ -14,6 +14,9 @@ const PREFIX: &str = "c1.";
 /// Where a list stopped.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Position {
+    /// The cluster, where several are listed.
+    #[serde(rename = "k", default)]
+    pub cluster: Option<String>,
     /// Which of the list's namespaces.
     #[serde(rename = "n")]
     pub namespace: usize,

@@ -3,7 +3,7 @@
 use super::{
     Arguments, Context, Definition, ToolError,
     access::{self, Namespaces},
-    arguments::{CLUSTER, CURSOR, FIELD_SELECTOR, LABEL_SELECTOR, LIMIT, MAX_TOKENS, NAMESPACE, RESOURCE},
+    arguments::{CLUSTERS, CURSOR, FIELD_SELECTOR, LABEL_SELECTOR, LIMIT, MAX_TOKENS, NAMESPACE, RESOURCE},
     cursor::Position,
     selectors,
 };
@@ -16,6 +16,8 @@ use crate::{
         table::{self, Row, Table},
     },
 };
+use futures::future::join_all;
+use serde_json::Value;
 use std::fmt::Write as _;
 
 const TOOL: Tool = Tool::ResourceList;
@@ -30,7 +32,7 @@ pub(super) const DEFINITION: Definition = Definition {
     title: "List resources",
     description: "See which objects of a kind exist and their state, custom resources too: one row each, by the API \
         server's own columns. The first line counts, and names what is not healthy.",
-    arguments: &[RESOURCE, CLUSTER, NAMESPACE, LABEL_SELECTOR, FIELD_SELECTOR, LIMIT, CURSOR, MAX_TOKENS],
+    arguments: &[RESOURCE, CLUSTERS, NAMESPACE, LABEL_SELECTOR, FIELD_SELECTOR, LIMIT, CURSOR, MAX_TOKENS],
 };
 
 pub(super) async fn run(context: &Context, arguments: &Arguments) -> Result<String, ToolError> {
@@ -39,22 +41,32 @@ pub(super) async fn run(context: &Context, arguments: &Arguments) -> Result<Stri
         return Err(ToolError::invalid(RESOURCE.name, "names an object; resource_get reads one, this lists a kind"));
     }
     let selection = selection(arguments)?;
-    let handle = access::cluster(context, TOOL, arguments)?;
+    let handles = access::clusters(context, TOOL, arguments)?;
     let question = arguments.question(&[&CURSOR, &LIMIT, &MAX_TOKENS]);
     let start = match arguments.text(&CURSOR) {
         None => Position::default(),
         Some(cursor) => context.sealer.open(&context.grant, &question, &CURSOR, cursor)?,
     };
-    let resource = access::resolve(context, &handle, &kind).await?;
-    let namespaces = access::namespaces(&handle, &resource, arguments)?;
     let limit = arguments.integer(&LIMIT).and_then(|n| usize::try_from(n).ok()).unwrap_or(DEFAULT_LIMIT);
 
+    let left = handles.iter().filter(|h| start.cluster.as_deref().is_none_or(|first| h.cluster() >= first));
+    let fetched = join_all(left.map(async |handle| {
+        let begun = start.cluster.as_deref().is_none_or(|first| first == handle.cluster());
+        let start = if begun { start.clone() } else { Position::default() };
+        (handle, fetch(context, handle, &kind, arguments, &selection, start, limit).await)
+    }))
+    .await;
+    let mut listing = Listing::new(handles.len() > 1);
     let mut redactor = Redactor::default();
-    let pages = collect(&handle, &resource, &namespaces, &selection, start, limit, &mut redactor).await?;
+    for (handle, fetched) in fetched {
+        match fetched {
+            Ok(fetched) => listing.add(handle, fetched, &mut redactor)?,
+            Err(error) if handles.len() == 1 => return Err(error),
+            Err(error) => listing.missing.push((handle.cluster().to_owned(), error)),
+        }
+    }
     let max_tokens = context.max_tokens(arguments).saturating_sub(FRAME);
-    render(&handle, &resource, &namespaces, pages, max_tokens, |position| {
-        context.sealer.seal(&context.grant, &question, position)
-    })
+    listing.render(&kind, limit, max_tokens, |position| context.sealer.seal(&context.grant, &question, position))
 }
 
 fn selection(arguments: &Arguments) -> Result<ListQuery, ToolError> {
@@ -63,10 +75,12 @@ fn selection(arguments: &Arguments) -> Result<ListQuery, ToolError> {
     Ok(ListQuery { label_selector: labels, field_selector: fields, ..ListQuery::default() })
 }
 
-/// What was read, and where it stopped.
-struct Pages {
-    columns: Vec<String>,
-    rows: Vec<(Position, Row)>,
+/// What one cluster answered, and where it stopped.
+struct Fetched {
+    resource: Resource,
+    namespaces: Namespaces,
+    /// Each page with where it begins, and the namespace it is of.
+    pages: Vec<(Position, Option<String>, Value)>,
     next: Option<Position>,
     /// Objects beyond, where the API server said how many.
     remaining: Option<u64>,
@@ -74,135 +88,225 @@ struct Pages {
     refused: Vec<(String, ToolError)>,
 }
 
-/// Reads page by page, namespace by namespace, until the limit is reached.
-async fn collect(
+/// Reads a cluster page by page, namespace by namespace, until the limit is reached.
+async fn fetch(
+    context: &Context,
     handle: &Handle,
-    resource: &Resource,
-    namespaces: &Namespaces,
+    kind: &str,
+    arguments: &Arguments,
     selection: &ListQuery,
     start: Position,
     limit: usize,
-    redactor: &mut Redactor,
-) -> Result<Pages, ToolError> {
-    let places: Vec<Option<&str>> = match namespaces {
+) -> Result<Fetched, ToolError> {
+    let resource = access::resolve(context, handle, kind).await?;
+    let namespaces = access::namespaces(handle, &resource, arguments)?;
+    let places: Vec<Option<&str>> = match &namespaces {
         Namespaces::Whole => vec![None],
         Namespaces::Each(names) => names.iter().map(|n| Some(n.as_str())).collect(),
     };
-    let mut pages =
-        Pages { columns: Vec::new(), rows: Vec::new(), next: None, remaining: Some(0), refused: Vec::new() };
-    let mut at = start;
+    let (mut pages, mut refused, mut rows, mut remaining) = (Vec::new(), Vec::new(), 0, Some(0));
+    let mut at = Position { cluster: Some(handle.cluster().to_owned()), ..start };
     while let Some(place) = places.get(at.namespace) {
-        let wanted = limit - pages.rows.len();
         let query = ListQuery {
-            limit: u32::try_from(wanted + at.offset).ok().map(|n| n.min(1000)),
+            limit: u32::try_from(limit - rows + at.offset).ok().map(|n| n.min(1000)),
             continue_token: at.page.clone(),
             row_metadata: resource.namespaced && (place.is_none() || places.len() > 1),
             ..selection.clone()
         };
-        let table = match handle.table(resource, *place, query).await {
-            Ok(table) => read(handle, &table, redactor)?,
+        let next_namespace = Position { namespace: at.namespace + 1, page: None, offset: 0, ..at.clone() };
+        let table = match handle.table(&resource, *place, query).await {
+            Ok(table) => table,
             Err(failure) => {
                 let error = ToolError::upstream(handle.cluster(), &failure);
                 match place {
                     Some(place) if places.len() > 1 && !matches!(failure, Failure::Unreachable(_)) => {
-                        pages.refused.push(((*place).to_owned(), error));
-                        at = Position { namespace: at.namespace + 1, ..Position::default() };
+                        refused.push(((*place).to_owned(), error));
+                        at = next_namespace;
                         continue;
                     }
                     _ => return Err(error),
                 }
             }
         };
-        let Table { columns, rows, continue_token, remaining } = table;
-        if pages.columns.is_empty() {
-            pages.columns = columns;
-        }
-        for (offset, mut row) in rows.into_iter().enumerate().skip(at.offset) {
-            if row.namespace.is_none() {
-                row.namespace = place.map(str::to_owned);
-            }
-            pages.rows.push((Position { offset, ..at.clone() }, row));
-        }
-        pages.remaining = match (&continue_token, remaining) {
+        let token = table.pointer("/metadata/continue").and_then(Value::as_str).filter(|t| !t.is_empty());
+        let beyond = table.pointer("/metadata/remainingItemCount").and_then(Value::as_u64);
+        remaining = match (token, beyond) {
             (Some(_), None) => None,
-            (_, remaining) => pages.remaining.map(|n| n + remaining.unwrap_or(0)),
+            (_, beyond) => remaining.map(|n| n + beyond.unwrap_or(0)),
         };
-        at = match continue_token {
-            Some(token) => Position { namespace: at.namespace, page: Some(token), offset: 0 },
-            None => Position { namespace: at.namespace + 1, ..Position::default() },
+        let next = match token {
+            Some(token) => Position { page: Some(token.to_owned()), offset: 0, ..at.clone() },
+            None => next_namespace,
         };
-        if pages.rows.len() >= limit {
+        rows += table.get("rows").and_then(Value::as_array).map_or(0, Vec::len).saturating_sub(at.offset);
+        pages.push((at, place.map(str::to_owned), table));
+        at = next;
+        if rows >= limit {
             break;
         }
     }
-    if at.namespace < places.len() {
-        if at.page.is_none() {
-            pages.remaining = None; // whole namespaces are left, uncounted
+    let next = (at.namespace < places.len()).then_some(at);
+    if next.as_ref().is_some_and(|next| next.page.is_none()) {
+        remaining = None; // whole namespaces are left, uncounted
+    }
+    match refused.first() {
+        Some((_, error)) if pages.is_empty() => Err(error.clone()),
+        _ => Ok(Fetched { resource, namespaces, pages, next, remaining, refused }),
+    }
+}
+
+/// What all clusters answered, as one table.
+struct Listing {
+    /// Whether several clusters were asked, which then have a column.
+    several: bool,
+    /// Whether several namespaces were asked in any cluster, which then have a column.
+    namespaces: bool,
+    /// Clusters that answered.
+    clusters: Vec<String>,
+    what: Option<(Resource, Namespaces)>,
+    columns: Vec<String>,
+    rows: Vec<(Position, Row)>,
+    next: Option<Position>,
+    remaining: Option<u64>,
+    refused: Vec<(String, ToolError)>,
+    missing: Vec<(String, ToolError)>,
+}
+
+impl Listing {
+    fn new(several: bool) -> Self {
+        Self {
+            several,
+            namespaces: false,
+            clusters: Vec::new(),
+            what: None,
+            columns: Vec::new(),
+            rows: Vec::new(),
+            next: None,
+            remaining: Some(0),
+            refused: Vec::new(),
+            missing: Vec::new(),
         }
-        pages.next = Some(at);
     }
-    match (pages.columns.is_empty(), pages.refused.first()) {
-        (true, Some((_, error))) => Err(error.clone()),
-        _ => Ok(pages),
+
+    fn add(&mut self, handle: &Handle, fetched: Fetched, redactor: &mut Redactor) -> Result<(), ToolError> {
+        let Fetched { resource, namespaces, pages, next, remaining, refused } = fetched;
+        for (at, namespace, page) in pages {
+            let Table { columns, rows, continue_token: _, remaining: _ } = table::parse(&page, redactor)
+                .map_err(|_| ToolError::failed(format!("cluster {}: the answer is no table", handle.cluster())))?;
+            let places = self.places(columns);
+            for (offset, mut row) in rows.into_iter().enumerate().skip(at.offset) {
+                row.namespace = row.namespace.or_else(|| namespace.clone());
+                row.cells = arranged(&places, self.columns.len(), row.cells);
+                self.rows.push((Position { offset, ..at.clone() }, row));
+            }
+        }
+        self.clusters.push(handle.cluster().to_owned());
+        self.namespaces |= resource.namespaced && !matches!(&namespaces, Namespaces::Each(names) if names.len() == 1);
+        self.what.get_or_insert((resource, namespaces));
+        self.next = self.next.take().or(next);
+        self.remaining = self.remaining.zip(remaining).map(|(mine, more)| mine + more);
+        let place = |namespace: String| if self.several { format!("{} {namespace}", handle.cluster()) } else { namespace };
+        self.refused.extend(refused.into_iter().map(|(namespace, error)| (place(namespace), error)));
+        Ok(())
+    }
+
+    /// Where each column of a table stands among all columns: a version of a kind may have others elsewhere.
+    fn places(&mut self, columns: Vec<String>) -> Vec<usize> {
+        let place = |column: String| {
+            self.columns.iter().position(|known| *known == column).unwrap_or_else(|| {
+                self.columns.push(column);
+                self.columns.len() - 1
+            })
+        };
+        columns.into_iter().map(place).collect()
+    }
+
+    /// Rows that fit, under a line that counts them.
+    fn render(
+        self,
+        kind: &str,
+        limit: usize,
+        max_tokens: usize,
+        seal: impl Fn(&Position) -> Result<String, ToolError>,
+    ) -> Result<String, ToolError> {
+        let Self { several, namespaces: place, clusters, what, columns, rows, next, remaining, refused, missing } = self;
+        let Some((resource, namespaces)) = what else {
+            let all: Vec<String> = missing.into_iter().map(|(_, error)| error.text).collect();
+            return Err(ToolError::failed(format!("{kind}: no cluster answered: {}", all.join("; "))));
+        };
+        let count = rows.len();
+        let (positions, rows): (Vec<Position>, Vec<Row>) = rows.into_iter().unzip();
+        let mut page = Table { columns, rows, continue_token: None, remaining: None };
+        page.rows.truncate(limit);
+        let text = if several { with_clusters(&page, &positions, place) } else { table::tsv(&page, place, None) };
+        let (text, omitted) = budget::fit_lines(&text, max_tokens);
+        let shown = page.rows.len().saturating_sub(omitted);
+        page.rows.truncate(shown);
+        let next = positions.get(shown).cloned().or(next);
+
+        let total = remaining.map(|n| count as u64 + n);
+        let mut out = format!("{}{} @{}: ", resource.qualified(), place_of(&resource, &namespaces), clusters.join(","));
+        let _ = match (&next, total) {
+            (None, _) => write!(out, "{shown}"),
+            (Some(_), Some(total)) => write!(out, "{shown} of {total}"),
+            (Some(_), None) => write!(out, "{shown}, and more"),
+        };
+        let unhealthy = table::unhealthy(&page);
+        if !unhealthy.is_empty() {
+            let named: Vec<&str> = unhealthy.iter().take(NAMED).copied().collect();
+            let rest = unhealthy.len() - named.len();
+            let rest = if rest == 0 { String::new() } else { format!(" and {rest} more") };
+            let _ = write!(out, "; not ready {}: {}{rest}", unhealthy.len(), named.join(", "));
+        }
+        out.push('\n');
+        if shown > 0 {
+            out.push_str(&text);
+            if !text.ends_with('\n') {
+                out.push('\n');
+            }
+        }
+        for (place, error) in refused.iter().chain(&missing) {
+            let _ = writeln!(out, "not read: {place}: {}", error.text);
+        }
+        if let Some(next) = next {
+            let more = total.map_or_else(|| "more".to_owned(), |total| format!("more: {}", total - shown as u64));
+            let _ = writeln!(out, "{more}   cursor: {}", seal(&next)?);
+        }
+        Ok(out)
     }
 }
 
-fn read(handle: &Handle, table: &serde_json::Value, redactor: &mut Redactor) -> Result<Table, ToolError> {
-    table::parse(table, redactor)
-        .map_err(|_| ToolError::failed(format!("cluster {}: the answer is no table", handle.cluster())))
+/// Cells where their columns stand; `-` where a cluster has no such column.
+fn arranged(places: &[usize], columns: usize, cells: Vec<String>) -> Vec<String> {
+    let mut arranged = vec!["-".to_owned(); columns];
+    for (place, cell) in places.iter().zip(cells) {
+        if let Some(there) = arranged.get_mut(*place) {
+            *there = cell;
+        }
+    }
+    arranged
 }
 
-/// Rows that fit, under a line that counts them.
-fn render(
-    handle: &Handle,
-    resource: &Resource,
-    namespaces: &Namespaces,
-    pages: Pages,
-    max_tokens: usize,
-    seal: impl Fn(&Position) -> Result<String, ToolError>,
-) -> Result<String, ToolError> {
-    let Pages { columns, rows, next, remaining, refused } = pages;
-    let (positions, rows): (Vec<Position>, Vec<Row>) = rows.into_iter().unzip();
-    let several = resource.namespaced && !matches!(namespaces, Namespaces::Each(names) if names.len() == 1);
-    let mut page = Table { columns, rows, continue_token: None, remaining: None };
-    let text = table::tsv(&page, several, None);
-    let (text, omitted) = budget::fit_lines(&text, max_tokens);
-    let shown = page.rows.len().saturating_sub(omitted);
-    let next = positions.get(shown).cloned().or(next);
-    page.rows.truncate(shown);
+/// The table with columns for the cluster and, where `namespaces`, the namespace before all others.
+fn with_clusters(page: &Table, positions: &[Position], namespaces: bool) -> String {
+    let mut columns = vec!["Cluster".to_owned()];
+    columns.extend(namespaces.then(|| "Namespace".to_owned()));
+    columns.extend(page.columns.iter().cloned());
+    let rows = page.rows.iter().zip(positions).map(|(row, at)| {
+        let mut cells = vec![at.cluster.clone().unwrap_or_default()];
+        cells.extend(namespaces.then(|| row.namespace.clone().unwrap_or_default()));
+        cells.extend(row.cells.iter().cloned());
+        cells.resize(columns.len(), "-".to_owned()); // columns that a later cluster added
+        Row { cells, ..row.clone() }
+    });
+    let rows = rows.collect();
+    table::tsv(&Table { columns, rows, continue_token: None, remaining: None }, false, None)
+}
 
-    let place = match namespaces {
+fn place_of(resource: &Resource, namespaces: &Namespaces) -> String {
+    match namespaces {
         Namespaces::Whole if resource.namespaced => " *".to_owned(),
         Namespaces::Whole => String::new(),
         Namespaces::Each(names) => format!(" {}", names.join(",")),
-    };
-    let total = remaining.map(|n| shown as u64 + omitted as u64 + n);
-    let count = match (&next, total) {
-        (None, _) => shown.to_string(),
-        (Some(_), Some(total)) => format!("{shown} of {total}"),
-        (Some(_), None) => format!("{shown}, and more"),
-    };
-    let mut out = format!("{}{place} @{}: {count}", resource.qualified(), handle.cluster());
-    let unhealthy = table::unhealthy(&page);
-    if !unhealthy.is_empty() {
-        let named: Vec<&str> = unhealthy.iter().take(NAMED).copied().collect();
-        let rest = unhealthy.len() - named.len();
-        let rest = if rest == 0 { String::new() } else { format!(" and {rest} more") };
-        let _ = write!(out, "; not ready {}: {}{rest}", unhealthy.len(), named.join(", "));
     }
-    out.push('\n');
-    if shown > 0 {
-        out.push_str(&text);
-        if !text.ends_with('\n') {
-            out.push('\n');
-        }
-    }
-    for (namespace, error) in &refused {
-        let _ = writeln!(out, "not read: {namespace}: {}", error.text);
-    }
-    if let Some(next) = next {
-        let more = total.map_or_else(|| "more".to_owned(), |total| format!("more: {}", total - shown as u64));
-        let _ = writeln!(out, "{more}   cursor: {}", seal(&next)?);
-    }
-    Ok(out)
 }

@@ -19,6 +19,7 @@ mod crd;
 mod expressions;
 mod fairness;
 mod faults;
+mod fleet;
 mod issuer;
 mod lifecycle;
 mod live;

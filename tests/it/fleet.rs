@@ -1,0 +1,89 @@
+//! Several clusters in one call: each answers for itself.
+
+use crate::support::{
+    cluster::{Cluster, Issuer, shared},
+    mcp::Called,
+    scene::{Scene, make_config_map, make_namespace},
+    spec::{cluster, cluster_at, everywhere, jwt, listed, rule, spec},
+};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// Rows below the header, as cells.
+fn rows(text: &str) -> Vec<Vec<&str>> {
+    let table = text.lines().skip_while(|l| !l.starts_with("CLUSTER\t") && !l.starts_with("NAMESPACE\t") && !l.starts_with("NAME\t"));
+    table.skip(1).take_while(|l| l.contains('\t')).map(|l| l.split('\t').collect()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_over_clusters_is_one_table_and_pages_without_loss_or_repeat() {
+    let (east, west) = (&shared().east, &shared().west);
+    let scene = Scene::new("fleet").await;
+    let namespace = format!("{}-a", scene.namespace);
+    for (member, count) in [(east, 4), (west, 5)] {
+        let admin = member.admin().await;
+        make_namespace(&admin, &namespace).await;
+        for n in 0..count {
+            make_config_map(&admin, &namespace, &format!("{}-{n}", member.name), json!({"n": n.to_string()})).await;
+        }
+    }
+    let clusters = [cluster(east, &["corp"]), cluster(west, &["corp"])];
+    let rules = [rule("all", "corp", &["east", "west"], &["inspect"], listed(&[&namespace]))];
+    scene.apply(&spec(&[jwt("corp", &shared().idp)], &clusters, &rules)).await;
+    let agent = scene.agent(&scene.user(&shared().idp, "ann").0);
+
+    let expected: BTreeSet<String> =
+        (0..4).map(|n| format!("east east-{n}")).chain((0..5).map(|n| format!("west west-{n}"))).collect();
+    let (labels, question) = ("app=it", |cluster: &str| json!({"resource": "configmaps", "cluster": cluster}));
+    for cluster in ["*", "east,west", "west, east"] {
+        let mut arguments = question(cluster);
+        arguments["labelSelector"] = json!(labels);
+        let text = agent.call("resource_list", arguments).await.ok();
+        let found: BTreeSet<String> = rows(&text).iter().map(|row| format!("{} {}", row[0], row[1])).collect();
+        assert_eq!(found, expected, "{cluster}: {text}");
+        assert!(text.contains("CLUSTER\tNAME\t"), "{text}");
+    }
+    for limit in [1, 3, 4, 5] {
+        let (mut found, mut cursor) = (Vec::new(), Value::Null);
+        for _ in 0..20 {
+            let arguments = json!({"resource": "cm", "cluster": "*", "labelSelector": labels, "limit": limit, "cursor": cursor});
+            let text = agent.call("resource_list", arguments).await.ok();
+            let page = rows(&text);
+            assert!(page.len() <= limit, "{text}");
+            found.extend(page.iter().map(|row| format!("{} {}", row[0], row[1])));
+            match text.lines().find_map(|l| l.split_once("cursor: ")) {
+                Some((_, next)) => cursor = json!(next),
+                None => break,
+            }
+        }
+        assert_eq!(found.len(), expected.len(), "limit {limit}: {found:?}");
+        assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected, "limit {limit}");
+    }
+
+    let hidden = agent.call("resource_list", question("east,north")).await;
+    assert!(matches!(&hidden, Called::Error(text) if text.contains("\"north\" is not one of yours; yours: east, west")), "{hidden:?}");
+    let one = agent.call("resource_get", json!({"resource": "cm", "name": "east-0", "cluster": "*"})).await;
+    assert!(matches!(&one, Called::Error(text) if text.contains("one cluster in a call")), "{one:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_and_a_frozen_cluster_hold_up_nobody_and_are_named() {
+    let idp = Issuer::start("fleet-idp");
+    let frozen = Cluster::start("fleet-frozen", &idp);
+    let scene = Scene::new("outage").await;
+    let audiences = ["tc"];
+    let dead = cluster_at("dead", "https://127.0.0.1:1", &frozen.ca(), &["corp"], &audiences);
+    let clusters = [dead, cluster(&shared().east, &["corp"]), cluster(&frozen, &["corp"])];
+    let names = ["dead", "east", "fleet-frozen"];
+    let rules = [rule("all", "corp", &names, &["inspect"], everywhere())];
+    scene.apply(&spec(&[jwt("corp", &shared().idp)], &clusters, &rules)).await;
+    let agent = scene.agent(&scene.user(&shared().idp, "ann").0);
+    frozen.freeze();
+    let begun = std::time::Instant::now();
+    let text = agent.call("resource_list", json!({"resource": "namespaces", "cluster": "*"})).await.ok();
+    assert!(begun.elapsed().as_secs() < 12, "{:?}", begun.elapsed());
+    assert!(rows(&text).iter().any(|row| row[0] == "east" && row[1] == "kube-system"), "{text}");
+    assert!(text.contains("not read: dead: cluster dead: unreachable: no connection"), "{text}");
+    assert!(text.contains("not read: fleet-frozen: cluster fleet-frozen: no answer in"), "{text}");
+    frozen.thaw();
+}
