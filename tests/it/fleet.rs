@@ -1,7 +1,7 @@
 //! Several clusters in one call: each answers for itself.
 
 use crate::support::{
-    cluster::{Cluster, Issuer, shared},
+    cluster::{Cluster, shared},
     mcp::Called,
     scene::{Scene, make_config_map, make_namespace},
     spec::{cluster, cluster_at, everywhere, jwt, listed, rule, spec},
@@ -68,8 +68,7 @@ async fn a_list_over_clusters_is_one_table_and_pages_without_loss_or_repeat() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_and_a_frozen_cluster_hold_up_nobody_and_are_named() {
-    let idp = Issuer::start("fleet-idp");
-    let frozen = Cluster::start("fleet-frozen", &idp);
+    let frozen = Cluster::start("fleet-frozen", Some(&shared().idp)).unwrap();
     let scene = Scene::new("outage").await;
     let audiences = ["tc"];
     let dead = cluster_at("dead", "https://127.0.0.1:1", &frozen.ca(), &["corp"], &audiences);
