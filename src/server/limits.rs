@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Subjects that are remembered at once.
 const CAPACITY: u64 = 100_000;
 /// After this long without a call, a subject has everything again in any case.
-const IDLE: Duration = Duration::from_secs(120);
+const IDLE: Duration = Duration::from_mins(2);
 
 /// Over a limit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -108,7 +108,7 @@ async fn serve_mcp(State(app): State<App>, Path(name): Path<String>, mut request
     match shared.authenticator.authenticate(&endpoint, request.headers()).await {
         Ok(caller) => {
             request.headers_mut().remove(header::AUTHORIZATION); // nothing past this line sees it as text
-let grant = Arc::new(Grant::new(endpoint, caller));
+            let grant = Arc::new(Grant::new(endpoint, caller));
             shared.metrics.failed_conditions(grant.failed_conditions());
             request.extensions_mut().insert(grant.clone());
             let response = mcp::GRANT.scope(grant, mcp.handle(request)).await.map(Body::new);

@@ -205,7 +205,8 @@ impl Listing {
         self.what.get_or_insert((resource, namespaces));
         self.next = self.next.take().or(next);
         self.remaining = self.remaining.zip(remaining).map(|(mine, more)| mine + more);
-        let place = |namespace: String| if self.several { format!("{} {namespace}", handle.cluster()) } else { namespace };
+        let place =
+            |namespace: String| if self.several { format!("{} {namespace}", handle.cluster()) } else { namespace };
         self.refused.extend(refused.into_iter().map(|(namespace, error)| (place(namespace), error)));
         Ok(())
     }
@@ -229,7 +230,8 @@ impl Listing {
         max_tokens: usize,
         seal: impl Fn(&Position) -> Result<String, ToolError>,
     ) -> Result<String, ToolError> {
-        let Self { several, namespaces: place, clusters, what, columns, rows, next, remaining, refused, missing } = self;
+        let Self { several, namespaces: place, clusters, what, columns, rows, next, remaining, refused, missing } =
+            self;
         let Some((resource, namespaces)) = what else {
             let all: Vec<String> = missing.into_iter().map(|(_, error)| error.text).collect();
             return Err(ToolError::failed(format!("{kind}: no cluster answered: {}", all.join("; "))));

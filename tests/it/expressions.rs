@@ -80,8 +80,7 @@ async fn expressions_map_names_and_groups() {
 async fn validation_rules_refuse_a_token_with_their_message() {
     let scene = Scene::new("validation").await;
     let rules = |jwt: &mut Value| {
-        jwt["claimValidationRules"] =
-            json!([{"expression": "claims.exp - claims.iat <= 7200", "message": "two hours at most"},
+        jwt["claimValidationRules"] = json!([{"expression": "claims.exp - claims.iat <= 7200", "message": "two hours at most"},
                    {"expression": "claims.region == 'eu'", "message": "only from the EU"}]);
         jwt["userValidationRules"] =
             json!([{"expression": "!user.username.contains('contractor')", "message": "no contractors"}]);

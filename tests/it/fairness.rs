@@ -28,7 +28,10 @@ async fn calls_beyond_a_minutes_worth_are_told_when_to_come_back_and_others_are_
         assert!(n < 5);
     }
     let called = agent.call("cluster_list", json!({})).await;
-    assert!(matches!(&called, Called::Error(text) if text.contains("5 a minute") && text.contains("try again in")), "{called:?}");
+    assert!(
+        matches!(&called, Called::Error(text) if text.contains("5 a minute") && text.contains("try again in")),
+        "{called:?}"
+    );
     // Another token of the same person shares what is left; another person has all.
     let again = scene.agent(&scene.user(&shared().idp, "greedy").0).call("cluster_list", json!({})).await;
     assert!(matches!(&again, Called::Error(_)), "{again:?}");

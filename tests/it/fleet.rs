@@ -11,7 +11,9 @@ use std::collections::BTreeSet;
 
 /// Rows below the header, as cells.
 fn rows(text: &str) -> Vec<Vec<&str>> {
-    let table = text.lines().skip_while(|l| !l.starts_with("CLUSTER\t") && !l.starts_with("NAMESPACE\t") && !l.starts_with("NAME\t"));
+    let table = text
+        .lines()
+        .skip_while(|l| !l.starts_with("CLUSTER\t") && !l.starts_with("NAMESPACE\t") && !l.starts_with("NAME\t"));
     table.skip(1).take_while(|l| l.contains('\t')).map(|l| l.split('\t').collect()).collect()
 }
 
@@ -46,7 +48,8 @@ async fn a_list_over_clusters_is_one_table_and_pages_without_loss_or_repeat() {
     for limit in [1, 3, 4, 5] {
         let (mut found, mut cursor) = (Vec::new(), Value::Null);
         for _ in 0..20 {
-            let arguments = json!({"resource": "cm", "cluster": "*", "labelSelector": labels, "limit": limit, "cursor": cursor});
+            let arguments =
+                json!({"resource": "cm", "cluster": "*", "labelSelector": labels, "limit": limit, "cursor": cursor});
             let text = agent.call("resource_list", arguments).await.ok();
             let page = rows(&text);
             assert!(page.len() <= limit, "{text}");
@@ -61,7 +64,10 @@ async fn a_list_over_clusters_is_one_table_and_pages_without_loss_or_repeat() {
     }
 
     let hidden = agent.call("resource_list", question("east,north")).await;
-    assert!(matches!(&hidden, Called::Error(text) if text.contains("\"north\" is not one of yours; yours: east, west")), "{hidden:?}");
+    assert!(
+        matches!(&hidden, Called::Error(text) if text.contains("\"north\" is not one of yours; yours: east, west")),
+        "{hidden:?}"
+    );
     let one = agent.call("resource_get", json!({"resource": "cm", "name": "east-0", "cluster": "*"})).await;
     assert!(matches!(&one, Called::Error(text) if text.contains("one cluster in a call")), "{one:?}");
 }

@@ -89,6 +89,7 @@ fn a_valid_endpoint_compiles_whole() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn an_invalid_part_drops_out_alone_and_names_its_field() {
     // (change, field of the problem, issuers, clusters, rules that are left)
     for (pointer, value, field, left) in [
