@@ -119,7 +119,10 @@ pub(super) fn caller(
     let username = value(username, &claims).and_then(|v| name(&v)).ok_or(missing)?;
     let groups = match groups {
         None => BTreeSet::new(),
-        Some(source) => names(value_or_null(source, &claims)?, MAX_GROUPS)?.into_iter().collect(),
+        Some(source) => {
+            let wrong = Refusal::Identity("the groups claim is not a text or a list of up to 1000 non-empty texts");
+            names(value_or_null(source, &claims)?, MAX_GROUPS).ok_or(wrong)?.into_iter().collect()
+        }
     };
     if username.starts_with("system:") || groups.iter().any(|g| g.starts_with("system:")) {
         return Err(Refusal::Identity("names that begin with system: are reserved"));
@@ -133,8 +136,8 @@ pub(super) fn caller(
     };
     let mut extras = Map::new();
     for (key, expression) in extra {
-        let failed = Refusal::Identity("an extra value could not be computed");
-        let list = names(expression.evaluate(&variables).map_err(|_| failed)?, MAX_EXTRA)?;
+        let wrong = Refusal::Identity("an extra value is not a text or a list of up to 64 non-empty texts");
+        let list = expression.evaluate(&variables).ok().and_then(|value| names(value, MAX_EXTRA)).ok_or(wrong)?;
         extras.insert(key.clone(), Value::from(list));
     }
     let user = user_variable(&username, groups.iter().cloned(), uid.as_deref(), &extras);
@@ -193,17 +196,13 @@ fn name(value: &Value) -> Option<String> {
 }
 
 /// A text or a list of texts, none of them empty; null is an empty list.
-fn names(value: Value, most: usize) -> Result<Vec<String>, Refusal> {
+fn names(value: Value, most: usize) -> Option<Vec<String>> {
     let list = match value {
         Value::Null => Vec::new(),
         Value::Array(list) => list,
         one => vec![one],
     };
-    if list.len() > most {
-        return Err(Refusal::Identity("the groups or an extra value have too many entries"));
-    }
-    let wrong = Refusal::Identity("the groups or an extra value are not a text or a list of non-empty texts");
-    list.iter().map(name).collect::<Option<_>>().ok_or(wrong)
+    if list.len() > most { None } else { list.iter().map(name).collect() }
 }
 
 #[cfg(test)]

@@ -212,7 +212,8 @@ impl Check {
                 if macros > 0 {
                     return Err("may not have a macro (exists, all, map, filter) inside another".to_owned());
                 }
-                self.expression(&comprehension.iter_range, macros + 1)?;
+                // What it runs over may be another (`a.filter(…).map(…)`): one after the other, not inside.
+                self.expression(&comprehension.iter_range, macros)?;
                 let before = self.bound.len();
                 self.bound.push(comprehension.iter_var.clone());
                 self.bound.extend(comprehension.iter_var2.clone());
@@ -271,6 +272,7 @@ mod tests {
             ("claims.roles.exists(r, r == 'b')", Ok(json!(true))),
             ("claims.roles.map(r, 'x:' + r)", Ok(json!(["x:a", "x:b"]))),
             ("claims.roles.filter(r, r.startsWith('b'))", Ok(json!(["b"]))),
+            ("claims.roles.filter(r, r != 'a').map(r, 'x:' + r)", Ok(json!(["x:b"]))),
             ("has(claims.nope) ? claims.nope : 'none'", Ok(json!("none"))),
             ("size(claims.roles)", Ok(json!(2))),
             ("claims['sub']", Ok(json!("ann"))),

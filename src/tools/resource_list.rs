@@ -190,9 +190,23 @@ impl Listing {
 
     fn add(&mut self, handle: &Handle, fetched: Fetched, redactor: &mut Redactor) -> Result<(), ToolError> {
         let Fetched { resource, namespaces, pages, next, remaining, refused } = fetched;
+        self.clusters.push(handle.cluster().to_owned());
+        self.namespaces |= resource.namespaced && !matches!(&namespaces, Namespaces::Each(names) if names.len() == 1);
+        self.what.get_or_insert((resource, namespaces));
+        let place =
+            |namespace: String| if self.several { format!("{} {namespace}", handle.cluster()) } else { namespace };
+        self.refused.extend(refused.into_iter().map(|(namespace, error)| (place(namespace), error)));
+        self.remaining = self.remaining.zip(remaining).map(|(mine, more)| mine + more);
+        // Where an earlier cluster has more, the next page goes on there; this one is only counted.
+        let later = self.next.is_some();
         for (at, namespace, page) in pages {
             let Table { columns, rows, continue_token: _, remaining: _ } = table::parse(&page, redactor)
                 .map_err(|_| ToolError::failed(format!("cluster {}: the answer is no table", handle.cluster())))?;
+            if later {
+                let shown = rows.len().saturating_sub(at.offset) as u64;
+                self.remaining = self.remaining.map(|n| n + shown);
+                continue;
+            }
             let places = self.places(columns);
             for (offset, mut row) in rows.into_iter().enumerate().skip(at.offset) {
                 row.namespace = row.namespace.or_else(|| namespace.clone());
@@ -200,14 +214,7 @@ impl Listing {
                 self.rows.push((Position { offset, ..at.clone() }, row));
             }
         }
-        self.clusters.push(handle.cluster().to_owned());
-        self.namespaces |= resource.namespaced && !matches!(&namespaces, Namespaces::Each(names) if names.len() == 1);
-        self.what.get_or_insert((resource, namespaces));
         self.next = self.next.take().or(next);
-        self.remaining = self.remaining.zip(remaining).map(|(mine, more)| mine + more);
-        let place =
-            |namespace: String| if self.several { format!("{} {namespace}", handle.cluster()) } else { namespace };
-        self.refused.extend(refused.into_iter().map(|(namespace, error)| (place(namespace), error)));
         Ok(())
     }
 

@@ -16,6 +16,7 @@ mod access;
 mod bad_input;
 mod clients;
 mod crd;
+mod discovery;
 mod expressions;
 mod fairness;
 mod faults;
