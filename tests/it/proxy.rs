@@ -53,7 +53,7 @@ async fn all_that_is_served_sends_only_gets_and_the_self_review_post() {
     let audiences = [CLUSTER_AUDIENCE, &east.issuer()];
     let member = cluster_at("east", &proxy.url, &proxy.ca, &["corp", "sa"], &audiences);
     let everything = ["inspect", "diagnosis", "change"];
-    let spec = spec(
+    let mut spec = spec(
         &[jwt("corp", &shared().idp), self_subject_review("sa", east)],
         &[member],
         &[
@@ -61,6 +61,7 @@ async fn all_that_is_served_sends_only_gets_and_the_self_review_post() {
             rule("two", "sa", &["east"], &everything, everywhere()),
         ],
     );
+    spec["limits"] = json!({"requestsPerMinute": 100_000, "outputTokensPerMinute": 100_000_000});
     scene.apply(&spec).await;
     let (token, _) = scene.user(&shared().idp, "ann");
     let account =
