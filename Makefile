@@ -36,6 +36,9 @@ cluster: ## The binary of the test cluster, built once (minutes), and the runtim
 	$(CLUSTER) build
 	@if [ "$$(id -u)" = 0 ]; then $(CLUSTER) runtime; fi
 
+selftest: cluster ## The test cluster's own test: every kind, several at once, the OIDC issuer, nothing left behind
+	tests/cluster/selftest.sh
+
 clients: ## MCP clients that nobody here wrote: Inspector, TypeScript SDK, Python SDK
 	tests/clients/install
 
@@ -71,4 +74,4 @@ clean: ## Stop test clusters and remove build output
 	-$(CLUSTER) down --all
 	$(CARGO) clean
 
-.PHONY: help demo test unit build release cluster clients lint fmt deny audit generate check-generated doc ci clean
+.PHONY: help demo test unit build release cluster selftest clients lint fmt deny audit generate check-generated doc ci clean
