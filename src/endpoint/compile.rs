@@ -62,7 +62,7 @@ pub fn compile(object: &api::McpEndpoint, references: &References, settings: &Se
     if !is_dns_label(&name) {
         log.fatal("metadata.name", "must be a DNS label (lower-case letters, digits and -): it is part of the URL");
     }
-    let (audiences, max_token_lifetime) = compile_authentication(authentication, &url, &mut log);
+    let (audiences, scopes, max_token_lifetime) = compile_authentication(authentication, &url, &mut log);
     let clusters = compile_clusters(clusters, references, &mut log);
     for (i, api::ClusterProfileSet { name, .. }) in cluster_profiles.iter().enumerate() {
         log.not_yet(format!("spec.clusterProfiles[{i}]"), &format!("set {name}: ClusterProfiles"));
@@ -78,6 +78,7 @@ pub fn compile(object: &api::McpEndpoint, references: &References, settings: &Se
         uid: object.metadata.uid.clone().unwrap_or_default(),
         url: url.clone(),
         audiences,
+        scopes,
         max_token_lifetime,
         issuers,
         clusters,

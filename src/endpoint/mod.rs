@@ -7,6 +7,8 @@ mod caller;
 mod catalog;
 mod compile;
 mod expression;
+#[cfg(test)]
+pub(crate) mod fixtures;
 pub mod policy;
 mod problem;
 mod restricted;
@@ -44,6 +46,8 @@ pub struct Endpoint {
     pub url: String,
     /// Audiences of which a token must hold one.
     pub audiences: Vec<String>,
+    /// OAuth scopes to announce.
+    pub scopes: Vec<String>,
     /// Longest lifetime that a token may have.
     pub max_token_lifetime: Duration,
     /// Issuers whose tokens are accepted.

@@ -220,43 +220,15 @@ fn admits(cluster: &Cluster, caller: &Caller) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoint::{Expression, GroupResource, Limits, Token, Trust, Upstream, expression};
-    use serde_json::{Map, json};
-    use std::time::{Duration, SystemTime};
+    use crate::endpoint::{
+        Expression, GroupResource, expression,
+        fixtures::{self, set},
+    };
+    use serde_json::json;
 
-    fn set(names: &[&str]) -> BTreeSet<String> {
-        names.iter().map(|&n| n.to_owned()).collect()
-    }
-
+    /// Whose claims say `acr: mfa`.
     fn caller(name: &str, groups: &[&str]) -> Caller {
-        Caller {
-            issuer: "corp".to_owned(),
-            subject: name.to_owned(),
-            username: format!("corp:{name}"),
-            groups: set(groups),
-            uid: None,
-            extra: Map::new(),
-            claims: Some(Arc::new(json!({"acr": "mfa"}))),
-            audiences: set(&["mcp", "k8s"]),
-            expires: SystemTime::now() + Duration::from_mins(10),
-            only_cluster: None,
-            token: Token::new("t"),
-        }
-    }
-
-    fn cluster(name: &str) -> (String, Arc<Cluster>) {
-        let cluster = Cluster {
-            name: name.to_owned(),
-            labels: BTreeMap::new(),
-            upstream: Upstream {
-                server: "https://k.example".parse().unwrap(),
-                trust: Trust::System,
-                tls_server_name: None,
-            },
-            credential: Credential::Forward { issuers: set(&["corp"]), audiences: set(&["k8s"]) },
-            max_concurrent_requests: 1,
-        };
-        (name.to_owned(), Arc::new(cluster))
+        Caller { claims: Some(Arc::new(json!({"acr": "mfa"}))), ..fixtures::caller(name, groups) }
     }
 
     fn rule(
@@ -277,18 +249,8 @@ mod tests {
     }
 
     fn endpoint(rules: Vec<Rule>) -> Arc<Endpoint> {
-        Arc::new(Endpoint {
-            name: "e".to_owned(),
-            uid: "u".to_owned(),
-            url: "https://mcp/mcp/e".to_owned(),
-            audiences: vec!["mcp".to_owned()],
-            max_token_lifetime: Duration::from_hours(24),
-            issuers: Vec::new(),
-            clusters: ["a", "b"].map(cluster).into(),
-            rules,
-            restricted: vec![GroupResource { group: "example.com".to_owned(), resource: "*".to_owned() }],
-            limits: Limits::default(),
-        })
+        let restricted = vec![GroupResource { group: "example.com".to_owned(), resource: "*".to_owned() }];
+        Arc::new(Endpoint { restricted, ..fixtures::endpoint(rules) })
     }
 
     fn listed(names: &[&str]) -> NamespaceScope {

@@ -5,6 +5,7 @@ mod audit;
 mod hosts;
 mod limits;
 mod mcp;
+mod metadata;
 mod readiness;
 
 pub use admin::router as admin_router;
@@ -14,7 +15,7 @@ pub use readiness::{Pending, Readiness};
 use crate::{
     auth::{Authenticator, Refusal},
     cluster::Clusters,
-    endpoint::{Grant, LiveCatalog},
+    endpoint::{Endpoint, Grant, LiveCatalog},
     metrics::Metrics,
     reply::sanitize::line,
     tools::Sealer,
@@ -26,7 +27,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
-    routing::any,
+    routing::{any, get},
 };
 use rmcp::transport::{
     StreamableHttpService,
@@ -75,6 +76,8 @@ pub fn router(shared: Arc<Shared>, stop: CancellationToken) -> Router {
     let app = App { shared: shared.clone(), mcp };
     Router::new()
         .route("/mcp/{endpoint}", any(serve_mcp))
+        .route(metadata::WELL_KNOWN, get(serve_metadata))
+        .route(&format!("{}/{{*path}}", metadata::WELL_KNOWN), get(serve_metadata))
         .fallback(unknown_path)
         .layer(middleware::from_fn_with_state(shared, check_hosts))
         .with_state(app)
@@ -121,7 +124,7 @@ async fn serve_mcp(State(app): State<App>, Path(name): Path<String>, mut request
         Err(refusal) => {
             shared.metrics.refused(refusal.label());
             audit::refused(&name, refusal.label());
-            refused(&refusal)
+            refused(&endpoint, &refusal)
         }
     }
 }
@@ -132,9 +135,21 @@ async fn unknown_path(State(app): State<App>) -> Response {
     problem(StatusCode::NOT_FOUND, "nothing is served here; endpoints are at /mcp/<name>")
 }
 
-/// RFC 6750 section 3. There is no `resource_metadata`: without an authorization server to name it would send clients
-/// into an OAuth flow that cannot end.
-fn refused(refusal: &Refusal) -> Response {
+/// Open to everyone, as RFC 9728 has it: it says where to get a token.
+async fn serve_metadata(State(app): State<App>, request: Request) -> Response {
+    let rest = request.uri().path().strip_prefix(metadata::WELL_KNOWN).unwrap_or_default();
+    let endpoint = metadata::find(&app.shared.live.load(), rest);
+    match endpoint.and_then(|endpoint| metadata::document(&endpoint)) {
+        Some(document) => {
+            let headers = [(header::CACHE_CONTROL, "no-store"), (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")];
+            (headers, axum::Json(document)).into_response()
+        }
+        None => unknown_path(State(app)).await,
+    }
+}
+
+/// RFC 6750 section 3, RFC 9728 section 5.1.
+fn refused(endpoint: &Endpoint, refusal: &Refusal) -> Response {
     let text = refusal.to_string();
     if *refusal == Refusal::IssuerUnavailable {
         let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, &text);
@@ -142,7 +157,10 @@ fn refused(refusal: &Refusal) -> Response {
         return response;
     }
     let quoted: String = text.chars().filter(|c| (' '..='~').contains(c) && !matches!(c, '"' | '\\')).collect();
-    let challenge = format!(r#"Bearer error="invalid_token", error_description="{quoted}""#);
+    let metadata = metadata::url(endpoint).map_or_else(String::new, |url| format!(r#"resource_metadata="{url}", "#));
+    let scope = endpoint.scopes.join(" ");
+    let scope = if scope.is_empty() { scope } else { format!(r#"scope="{scope}", "#) };
+    let challenge = format!(r#"Bearer {metadata}{scope}error="invalid_token", error_description="{quoted}""#);
     let mut response = problem(StatusCode::UNAUTHORIZED, &text);
     if let Ok(value) = HeaderValue::try_from(challenge) {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, value);

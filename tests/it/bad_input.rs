@@ -50,7 +50,7 @@ impl Stage {
 
     /// The audit line of what is done, which sends nothing upstream.
     async fn audited<T>(&self, what: &str, act: impl Future<Output = T>) -> (T, Value) {
-        let (lines, requests) = (self.scene.kmcp.audit().len(), self.upstream());
+        let (lines, requests) = (self.audited_so_far().await, self.upstream());
         let done = act.await;
         assert_eq!(self.upstream(), requests, "{what}: {:?}", self.proxy.seen().last());
         for _ in 0..100 {
@@ -60,6 +60,18 @@ impl Stage {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("{what}: no audit line")
+    }
+
+    /// Audit lines, once none is on its way any more: an answer may be here before its line.
+    async fn audited_so_far(&self) -> usize {
+        let mut seen = self.scene.kmcp.audit().len();
+        loop {
+            tokio::time::sleep(Duration::from_millis(15)).await;
+            match self.scene.kmcp.audit().len() {
+                still if still == seen => return seen,
+                more => seen = more,
+            }
+        }
     }
 
     fn token(&self, options: &[&str]) -> String {

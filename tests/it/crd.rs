@@ -96,7 +96,6 @@ fn plain() -> Value {
     let spec = object["spec"].as_object_mut().unwrap();
     spec.remove("clusterProfiles");
     let authentication = spec["authentication"].as_object_mut().unwrap();
-    authentication.remove("scopesSupported");
     let issuers = authentication["issuers"].as_array().unwrap();
     authentication["issuers"] = json!([issuers[0], issuers[3]]);
     spec["clusters"].as_array_mut().unwrap().pop();

@@ -24,5 +24,6 @@ mod fleet;
 mod issuer;
 mod lifecycle;
 mod live;
+mod oauth;
 mod proxy;
 mod structure;

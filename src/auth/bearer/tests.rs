@@ -1,8 +1,8 @@
 use super::*;
-use crate::endpoint::{Digest, Limits, Verification};
+use crate::endpoint::{Digest, Verification, fixtures};
 use http::HeaderValue;
 use serde_json::json;
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 const NOW: u64 = 1_800_000_000;
 
@@ -37,16 +37,9 @@ fn endpoint() -> Endpoint {
         digest: Digest::of(["x"]),
     };
     Endpoint {
-        name: "e".to_owned(),
-        uid: "u".to_owned(),
-        url: String::new(),
-        audiences: vec!["mcp".to_owned()],
         max_token_lifetime: Duration::from_hours(1),
         issuers: vec![Arc::new(issuer)],
-        clusters: BTreeMap::new(),
-        rules: Vec::new(),
-        restricted: Vec::new(),
-        limits: Limits::default(),
+        ..fixtures::endpoint(Vec::new())
     }
 }
 

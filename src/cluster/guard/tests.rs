@@ -1,64 +1,22 @@
 use super::*;
 use crate::endpoint::{
-    Caller, Cluster, Credential, Endpoint, Limits, NamespaceScope, Restriction, Rule, Subjects, Token, Trust, Upstream,
+    NamespaceScope, Restriction, Rule, Subjects,
+    fixtures::{caller, endpoint, set},
 };
 use http::Request;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
-
-fn set(names: &[&str]) -> BTreeSet<String> {
-    names.iter().map(|&n| n.to_owned()).collect()
-}
+use std::{collections::BTreeSet, sync::Arc};
 
 /// A grant of `resource_list` and `resource_get` in cluster `a`.
 fn grant(namespaces: NamespaceScope, cluster_scoped: bool) -> Grant {
-    let cluster = Cluster {
-        name: "a".to_owned(),
-        labels: BTreeMap::new(),
-        upstream: Upstream {
-            server: "https://a.example".parse().unwrap(),
-            trust: Trust::System,
-            tls_server_name: None,
-        },
-        credential: Credential::Forward { issuers: set(&["corp"]), audiences: set(&["k8s"]) },
-        max_concurrent_requests: 1,
+    let rule = Rule {
+        name: "r".to_owned(),
+        subjects: Subjects { issuers: set(&["corp"]), users: None, groups: None, condition: None },
+        clusters: set(&["a"]),
+        tools: BTreeSet::from([Tool::ResourceList, Tool::ResourceGet]),
+        namespaces,
+        cluster_scoped,
     };
-    let endpoint = Endpoint {
-        name: "e".to_owned(),
-        uid: "u".to_owned(),
-        url: String::new(),
-        audiences: Vec::new(),
-        max_token_lifetime: Duration::from_mins(1),
-        issuers: Vec::new(),
-        clusters: BTreeMap::from([("a".to_owned(), Arc::new(cluster))]),
-        rules: vec![Rule {
-            name: "r".to_owned(),
-            subjects: Subjects { issuers: set(&["corp"]), users: None, groups: None, condition: None },
-            clusters: set(&["a"]),
-            tools: BTreeSet::from([Tool::ResourceList, Tool::ResourceGet]),
-            namespaces,
-            cluster_scoped,
-        }],
-        restricted: Vec::new(),
-        limits: Limits::default(),
-    };
-    let caller = Caller {
-        issuer: "corp".to_owned(),
-        subject: "ann".to_owned(),
-        username: "ann".to_owned(),
-        groups: BTreeSet::new(),
-        uid: None,
-        extra: serde_json::Map::new(),
-        claims: None,
-        audiences: set(&["k8s"]),
-        expires: SystemTime::now() + Duration::from_mins(1),
-        only_cluster: None,
-        token: Token::new("t"),
-    };
-    Grant::new(Arc::new(endpoint), Arc::new(caller))
+    Grant::new(Arc::new(endpoint(vec![rule])), Arc::new(caller("ann", &[])))
 }
 
 fn resource(group: &str, plural: &str, namespaced: bool) -> Resource {

@@ -14,22 +14,24 @@ pub(super) fn compile_authentication(
     wire: &api::Authentication,
     url: &str,
     log: &mut Problems,
-) -> (Vec<String>, Duration) {
+) -> (Vec<String>, Vec<String>, Duration) {
     let api::Authentication { audiences, scopes_supported, max_token_lifetime, issuers: _ } = wire;
     for (i, audience) in audiences.iter().enumerate() {
         if audience.is_empty() || audience.chars().any(char::is_control) {
             log.fatal(format!("spec.authentication.audiences[{i}]"), "must be a non-empty text");
         }
     }
-    if !scopes_supported.is_empty() {
-        log.not_yet("spec.authentication.scopesSupported", "protected resource metadata");
+    // RFC 6749 section 3.3.
+    let scope = |c: char| matches!(c, '\x21' | '\x23'..='\x5b' | '\x5d'..='\x7e');
+    if let Some((i, _)) = scopes_supported.iter().enumerate().find(|(_, s)| s.is_empty() || !s.chars().all(scope)) {
+        log.fatal(format!("spec.authentication.scopesSupported[{i}]"), "is not an OAuth scope: no spaces, no quotes");
     }
     let lifetime = Duration::from(*max_token_lifetime);
     if max_token_lifetime.is_negative() || lifetime < Duration::from_mins(1) {
         log.fatal("spec.authentication.maxTokenLifetime", "must be at least 1m, such as 24h");
     }
     let audiences = if audiences.is_empty() { vec![url.to_owned()] } else { audiences.clone() };
-    (audiences, lifetime)
+    (audiences, scopes_supported.clone(), lifetime)
 }
 
 pub(super) fn compile_issuers(

@@ -224,6 +224,7 @@ fn an_invalid_audience_restriction_or_limit_takes_the_endpoint_out() {
         ),
         ("/spec/limits", json!({"timeoutSeconds": 0}), "spec.limits.timeoutSeconds"),
         ("/spec/limits", json!({"maxOutputTokens": 1}), "spec.limits.maxOutputTokens"),
+        ("/spec/authentication/scopesSupported", json!(["a b"]), "spec.authentication.scopesSupported[0]"),
         ("/spec/limits", json!({"requestsPerMinute": 0}), "spec.limits.requestsPerMinute"),
         ("/spec/limits", json!({"maxConcurrentCalls": 0}), "spec.limits.maxConcurrentCalls"),
         ("/metadata/name", json!("a.b"), "metadata.name"),
