@@ -64,8 +64,8 @@ check-generated: build ## Fail where what is generated is not what is committed
 	$(CARGO) test --lib golden
 	target/debug/k-mcp check config/samples/*.yaml
 
-doc: ## rustdoc
-	$(CARGO) doc --no-deps --document-private-items
+doc: ## rustdoc, warnings are errors
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --document-private-items
 
 ci: ## What decides whether a change lands
 	.ci/run

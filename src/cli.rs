@@ -42,7 +42,7 @@ pub struct ServeOptions {
     /// Where /livez, /readyz and /metrics are. Not for agents.
     #[arg(long, env = "KMCP_ADMIN_LISTEN", default_value = "0.0.0.0:9090", value_name = "ADDR")]
     pub admin_listen: SocketAddr,
-    /// URL at which agents reach this server; endpoints are below it, at /mcp/<name>. Default: http://localhost:<port>.
+    /// URL at which agents reach this server; endpoints are below it, at /mcp/NAME. Default: http://localhost and the port.
     #[arg(long, env = "KMCP_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
     /// Host (or host:port) that requests may be sent to, beside that of the public URL.

@@ -1,6 +1,6 @@
 //! What an `McpEndpoint` means once it is valid. Pure: values in, values out, no I/O and no clock of its own.
 //!
-//! [`compile`] turns wire objects into [`Endpoint`]s and [`Problem`]s; a [`Catalog`] is the snapshot of all of them;
+//! [`compile()`] turns wire objects into [`Endpoint`]s and [`Problem`]s; a [`Catalog`] is the snapshot of all of them;
 //! [`policy`] decides what a [`Caller`] may do at an [`Endpoint`], as a [`Grant`].
 
 mod caller;
