@@ -23,7 +23,7 @@ eventually() {
 }
 
 state=$(mktemp -d "${TMPDIR:-/tmp}/k-mcp-demo.XXXXXX") # tokens, logs, the own cluster: only for this user, gone at the end
-server_pid='' own='' created='' created_crd=''
+server_pid='' own='' real='' created='' created_crd=''
 
 cleanup() {
   trap - EXIT INT TERM HUP
@@ -52,6 +52,7 @@ own_cluster() {
   if [ "$(id -u)" != 0 ]; then
     echo "Not root, so the nodes and what their pods come to are fake (kwok)."
   elif "$cluster" runtime > "$state/real.log" 2>&1 && "$cluster" up real demo --owner $$ >> "$state/real.log" 2>&1; then
+    real=yes
     return
   else
     tail -n 3 "$state/real.log"
@@ -62,7 +63,7 @@ own_cluster() {
 
 users_cluster() {
   needs kubectl "KUBECONFIG is set, and kubectl is what uses it here"
-  kubectl_shown=kubectl image=${DEMO_IMAGE:-busybox:1.36}
+  real=yes kubectl_shown=kubectl image=${DEMO_IMAGE:-busybox:1.36}
   kubectl version > /dev/null || die "the cluster of KUBECONFIG does not answer"
   local namespace
   for namespace in k-mcp-demo shop; do
@@ -131,7 +132,7 @@ if ! kubectl get crd mcpendpoints.k-mcp.dev > /dev/null 2>&1; then
   kubectl wait --for=condition=Established crd/mcpendpoints.k-mcp.dev --timeout=30s > /dev/null
 fi
 kubectl apply -f "$here/access.yaml" > /dev/null
-sed "s|busybox:1.36|$image|" "$here/workloads.yaml" | kubectl apply -f -
+sed -e "s|busybox:1.36|$image|" ${real:+-e "s|, tc/fault: [a-z]*||"} "$here/workloads.yaml" | kubectl apply -f -
 
 say "An McpEndpoint: config/samples/service-accounts.yaml with this cluster's values"
 port=$(free_port 8080) admin=$(free_port 9090)
@@ -183,7 +184,7 @@ cat << EOT
 
 == Now you, at $url
 Claude Code      claude mcp add --transport http k-mcp $url --header "\$(head -n 1 $state/headers)"
-VS Code          cp $state/vscode.json .vscode/mcp.json
+VS Code          mkdir -p .vscode && cp $state/vscode.json .vscode/mcp.json
 any other        $state/mcp.json
 curl             curl -s $url -H @$state/headers -d '$(request resource_list '{"resource":"pods","namespace":"shop"}')'
 Who asked what   tail -f $state/k-mcp.log | grep audit

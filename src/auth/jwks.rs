@@ -2,7 +2,7 @@
 
 use super::{Refusal, TIMEOUT, bearer::Unverified, jwt};
 use crate::{
-    cluster::Clusters,
+    cluster::{Clusters, Failure},
     endpoint::{Digest, Issuer, JwtVerification, Token, Trust},
 };
 use jsonwebtoken::jwk::{Jwk, JwkSet};
@@ -110,27 +110,28 @@ impl KeySets {
     }
 
     /// OpenID Connect Discovery 1.0 section 4: the document must be about this very issuer.
-    async fn fetch(&self, issuer: &Issuer, verification: &JwtVerification) -> Result<JwkSet, &'static str> {
+    async fn fetch(&self, issuer: &Issuer, verification: &JwtVerification) -> Result<JwkSet, String> {
         #[derive(Deserialize)]
         struct Configuration {
             issuer: String,
             jwks_uri: String,
         }
         let get = async |url: &str| {
-            let url = Url::parse(url).map_err(|_| "not a URL")?;
+            let url = Url::parse(url).map_err(|_| "one of its URLs is none".to_owned())?;
             let document = self.clusters.document(&url, &verification.trust, TIMEOUT).await;
-            document.map_err(|failure| {
-                tracing::debug!(issuer = issuer.name, %failure, "a document of an issuer was not to be had");
-                "no answer to its discovery or key request"
+            // The API error's message is a remote text; its status says enough.
+            document.map_err(|failure| match failure {
+                Failure::Api { status, .. } => format!("it answers {}", status.as_u16()),
+                other => other.to_string(),
             })
         };
         let document = get(&verification.discovery_url).await?;
         let configuration: Configuration =
-            serde_json::from_slice(&document.body).map_err(|_| "its discovery document cannot be read")?;
+            serde_json::from_slice(&document.body).map_err(|_| "its discovery document cannot be read".to_owned())?;
         if configuration.issuer != issuer.url {
-            return Err("its discovery document is about another issuer");
+            return Err("its discovery document is about another issuer".to_owned());
         }
         let document = get(&configuration.jwks_uri).await?;
-        jwt::read_keys(&document.body).ok_or("its key set cannot be read")
+        jwt::read_keys(&document.body).ok_or_else(|| "its key set cannot be read".to_owned())
     }
 }

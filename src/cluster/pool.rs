@@ -213,11 +213,11 @@ fn unreachable(error: &hyper_util::client::legacy::Error) -> Failure {
         if let Some(tls) = e.downcast_ref::<rustls::Error>() {
             return Failure::Unreachable(tls_reason(tls));
         }
-        // tokio-rustls wraps its errors into an io::Error, whose source() skips the wrapped one.
-        if let Some(tls) = e.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref()?.downcast_ref()) {
-            return Failure::Unreachable(tls_reason(tls));
-        }
-        cause = e.source();
+        // An io::Error wraps others (as often as layers do), and its source() skips what it wraps.
+        cause = match e.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => e.source(),
+        };
     }
     if error.is_connect() {
         Failure::Unreachable("no connection")
@@ -229,7 +229,9 @@ fn unreachable(error: &hyper_util::client::legacy::Error) -> Failure {
 fn tls_reason(error: &rustls::Error) -> &'static str {
     use rustls::CertificateError as C;
     match error {
-        rustls::Error::InvalidCertificate(C::UnknownIssuer) => "its certificate is not from the given authority",
+        rustls::Error::InvalidCertificate(C::UnknownIssuer | C::BadSignature) => {
+            "its certificate is not from the given authority"
+        }
         rustls::Error::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. }) => {
             "its certificate is for another name"
         }

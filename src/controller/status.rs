@@ -3,7 +3,7 @@
 use super::count;
 use crate::{
     api::{ClusterStatus, McpEndpoint, McpEndpointStatus, Summary},
-    endpoint::{Endpoint, Problem, Reason, Tool},
+    endpoint::{Endpoint, Problem, Reason, Tool, Trust},
 };
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
@@ -33,7 +33,10 @@ pub(super) struct Verdict {
 impl Verdict {
     /// Of an object that was compiled.
     pub fn of(object: &McpEndpoint, endpoint: Option<&Endpoint>, problems: &[Problem], url: &str) -> Self {
-        let usable = |name: &str| endpoint.is_some_and(|e| e.clusters.contains_key(name));
+        let usable = |name: &str| {
+            let cluster = endpoint.and_then(|e| e.clusters.get(name));
+            cluster.is_some_and(|c| c.upstream.trust != Trust::Unresolved)
+        };
         let clusters: Vec<(String, bool)> =
             object.spec.clusters.iter().map(|c| (c.name.clone(), usable(&c.name))).collect();
         let tools: BTreeSet<Tool> = endpoint

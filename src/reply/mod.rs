@@ -10,6 +10,7 @@
 pub mod budget;
 pub mod redact;
 pub mod sanitize;
+pub mod shorten;
 pub mod table;
 pub mod yaml;
 

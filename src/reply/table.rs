@@ -141,11 +141,11 @@ pub fn tsv(table: &Table, show_namespace: bool, show_cluster: Option<&str>) -> S
     out
 }
 
-/// The names of the rows that are visibly not healthy, in order, judged by their printer columns alone.
+/// The rows that are visibly not healthy and have a name, in order, judged by their printer columns alone.
 ///
 /// Not healthy: READY `a/b` with a < b (but not of what has completed), or `False`; READY below DESIRED; a STATUS,
 /// PHASE or health of one word that does not stand for health. Columns that say nothing about health leave a row out.
-pub fn unhealthy(table: &Table) -> Vec<&str> {
+pub fn unhealthy(table: &Table) -> Vec<&Row> {
     let column = |name: &str| table.columns.iter().position(|column| column.eq_ignore_ascii_case(name));
     let (ready, desired, available) = (column("ready"), column("desired"), column("available"));
     let states: Vec<usize> = ["status", "phase", "health", "health status"].into_iter().filter_map(column).collect();
@@ -166,7 +166,7 @@ pub fn unhealthy(table: &Table) -> Vec<&str> {
         };
         short || states.any(|state| !is_healthy(state))
     };
-    table.rows.iter().filter(sick).filter_map(|row| row.name.as_deref()).collect()
+    table.rows.iter().filter(sick).filter(|row| row.name.is_some()).collect()
 }
 
 /// Whether both are numbers, the first the lower one.

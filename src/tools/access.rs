@@ -10,6 +10,7 @@ use crate::{
     endpoint::{NamespaceScope, Restriction, Tool, restriction, restriction_by_name},
     reply::sanitize::quoted,
 };
+use http::StatusCode;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -34,8 +35,14 @@ pub(super) fn clusters(context: &Context, tool: Tool, arguments: &Arguments) -> 
     let mut asked: Vec<&str> = match arguments.text(&CLUSTER) {
         Some("*") => granted,
         Some(several) if several.contains(',') => several.split(',').map(str::trim).collect(),
+        None if granted.len() > 1 => {
+            return Err(ToolError::invalid(CLUSTER.name, format!("say which: {}, or * for all", names(&granted))));
+        }
         _ => return Ok(vec![cluster(context, tool, arguments)?]),
     };
+    if asked.is_empty() {
+        return Err(ToolError::denied("cluster: none is yours"));
+    }
     asked.sort_unstable();
     asked.dedup();
     let context = Context { deadline: context.deadline.min(Instant::now() + PATIENCE), ..context.clone() };
@@ -61,15 +68,27 @@ pub(super) fn cluster(context: &Context, tool: Tool, arguments: &Arguments) -> R
 fn handle(context: &Context, tool: Tool, name: &str) -> Result<Handle, ToolError> {
     context.handle(tool, name).ok_or_else(|| {
         let granted: Vec<&str> = context.grant.clusters(tool).map(|c| c.name.as_str()).collect();
-        ToolError::denied(format!("cluster: {} is not one of yours; yours: {}", quoted(&short(name)), names(&granted)))
+        let why = context.grant.refused_clusters().get(name).map_or_else(String::new, |why| format!(" ({why})"));
+        ToolError::denied(format!(
+            "cluster: {} is not one of yours{why}; yours: {}",
+            quoted(&short(name)),
+            names(&granted)
+        ))
     })
 }
 
 /// The kind and the names that a call asks for. `deployment/checkout` in either argument says both.
 pub(super) fn target(arguments: &Arguments) -> Result<(String, Vec<String>), ToolError> {
     let (resource, name) = (arguments.text(&RESOURCE), arguments.text(&NAME));
+    let qualified;
     let (kind, named) = match (resource, name) {
         (Some(resource), name) => match (resource.split_once('/'), name) {
+            // apps/v1/Deployment
+            (Some((group, rest)), name) if rest.contains('/') => {
+                let (version, kind) = rest.split_once('/').unwrap_or((rest, ""));
+                qualified = format!("{kind}.{version}.{group}");
+                (qualified.as_str(), name)
+            }
             (None, name) => match name.and_then(|n| n.split_once('/')) {
                 Some((kind, inner)) if alike(kind, resource) => (resource, Some(inner)),
                 Some(_) => return Err(ToolError::invalid(NAME.name, "names another kind than resource; give it once")),
@@ -172,6 +191,21 @@ pub(super) fn namespaces(handle: &Handle, resource: &Resource, arguments: &Argum
     }
 }
 
+/// Whether a namespace exists, as far as this caller may know: an empty list does not tell. Where it may not read
+/// Namespaces, it is taken to exist.
+pub(super) async fn namespace_exists(handle: &Handle, namespace: &str) -> bool {
+    if !handle.reaches_cluster_scoped() {
+        return true;
+    }
+    let namespaces = Resource { version: "v1".to_owned(), plural: "namespaces".to_owned(), ..Resource::default() };
+    !matches!(handle.get(&namespaces, None, namespace).await, Err(failure) if failure.is_status(StatusCode::NOT_FOUND))
+}
+
+/// The answer for a namespace that does not exist.
+pub(super) fn no_namespace(handle: &Handle, namespace: &str) -> ToolError {
+    ToolError::not_found(format!("namespace: there is no {namespace} on {}", handle.cluster()))
+}
+
 fn check_namespace(name: &str, granted: &NamespaceScope) -> Result<(), ToolError> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if name.is_empty() || name.len() > 63 || !name.chars().all(plain) {
@@ -226,6 +260,7 @@ mod tests {
             (json!({"resource": "deployment", "name": "deployment/web"}), "deployment", vec!["web"]),
             (json!({"resource": "pods", "name": "Pod/web"}), "pods", vec!["web"]),
             (json!({"name": "deployment/web"}), "deployment", vec!["web"]),
+            (json!({"resource": "apps/v1/Deployment", "name": "web"}), "Deployment.v1.apps", vec!["web"]),
         ] {
             assert_eq!(
                 parse(&given).unwrap(),
@@ -251,7 +286,7 @@ mod tests {
             json!({"resource": "pods", "name": "a%2fb"}),
             json!({"resource": "pods", "name": "a#b"}),
             json!({"resource": "pods", "name": "a,,b"}),
-            json!({"resource": "pods/a/log"}),
+            json!({"resource": "pods/a/../log"}),
             json!({"resource": "pods/a", "name": "b"}),
         ] {
             assert!(parse(&given).is_err(), "{given}");

@@ -59,6 +59,8 @@ pub(super) const NAMESPACE: Argument =
     text("namespace", "Name, a,b or *; left out: every namespace granted").mirrored("Namespace");
 pub(super) const RESOURCE: Argument =
     text("resource", "Kind, plural or short name (pods, deploy, certificates.cert-manager.io), or kind/name").needed();
+pub(super) const KIND: Argument =
+    text("resource", "Kind, plural or short name: pods, deploy, certificates.cert-manager.io").needed();
 pub(super) const NAME: Argument = text("name", "Name of the object, or several: a,b");
 pub(super) const LABEL_SELECTOR: Argument = text("labelSelector", "As in kubectl -l: app=web,tier!=db");
 pub(super) const FIELD_SELECTOR: Argument = text("fieldSelector", "As in kubectl: status.phase!=Running");
@@ -162,8 +164,22 @@ fn unknown(known: &[Argument], name: &str) -> ToolError {
         .iter()
         .map(|a| (strsim::jaro_winkler(&a.name.to_ascii_lowercase(), &name.to_ascii_lowercase()), a.name))
         .max_by(|a, b| a.0.total_cmp(&b.0));
+    // What kubectl or other servers call it.
+    let alias = match name.to_ascii_lowercase().as_str() {
+        "selector" | "labels" | "l" => Some(LABEL_SELECTOR.name),
+        "kind" | "type" | "resourcetype" => Some(RESOURCE.name),
+        "context" | "clustername" => Some(CLUSTER.name),
+        "ns" => Some(NAMESPACE.name),
+        "continue" | "pagetoken" => Some(CURSOR.name),
+        _ => None,
+    };
+    let best = match alias.and_then(|alias| known.iter().find(|a| a.name == alias)) {
+        Some(meant) => Some((1.0, meant.name)),
+        None => best,
+    };
     let name: String = name.chars().take(64).collect();
     match best {
+        _ if name == NAME.name => ToolError::invalid(NAME.name, "this lists a kind; resource_get reads one object"),
         Some((score, near)) if score > 0.75 => {
             ToolError::invalid("arguments", format!("{} is unknown; did you mean {near}?", quoted(&name)))
         }

@@ -7,6 +7,7 @@ use crate::{
     reply::sanitize::{cell, line},
 };
 use futures::future::join_all;
+use http::StatusCode;
 use serde_json::Value;
 use std::{fmt::Write as _, time::Duration};
 use tokio::time::{Instant, timeout_at};
@@ -51,8 +52,13 @@ async fn row(context: &Context, handle: Handle) -> Row {
     let (version, nodes, pods) =
         timeout_at(patience, facts).await.unwrap_or((Err(Failure::TimedOut(PATIENCE)), None, None));
     let (state, version, reachable) = match version {
-        Ok(version) => ("Reachable".to_owned(), cell(&version), true),
-        Err(Failure::Api { status, .. }) => (format!("answers {}", status.as_u16()), String::new(), true),
+        Ok(version) => ("reachable".to_owned(), cell(&version), true),
+        Err(Failure::Api { status, .. }) if status == StatusCode::UNAUTHORIZED => {
+            ("does not accept this token (401)".to_owned(), String::new(), false)
+        }
+        Err(Failure::Api { status, .. }) => {
+            (format!("no Kubernetes API at its server URL (answers {})", status.as_u16()), String::new(), false)
+        }
         Err(failure) => (cell(&failure.to_string()), String::new(), false),
     };
     let shown = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());

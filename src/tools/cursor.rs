@@ -23,6 +23,9 @@ pub(super) struct Position {
     /// The page of that namespace, as the API server named it; none for the first.
     #[serde(rename = "c")]
     pub page: Option<String>,
+    /// Rows that all pages before have shown.
+    #[serde(rename = "s", default)]
+    pub shown: usize,
     /// Rows of that page that have been shown.
     #[serde(rename = "o")]
     pub offset: usize,

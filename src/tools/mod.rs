@@ -64,6 +64,16 @@ impl Context {
         let limit = self.grant.endpoint().limits.max_output_tokens;
         arguments.integer(&arguments::MAX_TOKENS).and_then(|n| usize::try_from(n).ok()).map_or(limit, |n| n.min(limit))
     }
+
+    /// What to do about a reply that was cut.
+    fn how_to_see_more(&self, arguments: &Arguments) -> String {
+        let limit = self.grant.endpoint().limits.max_output_tokens;
+        if self.max_tokens(arguments) < limit {
+            "a larger maxTokens shows more".to_owned()
+        } else {
+            format!("this endpoint allows {limit} tokens in a reply")
+        }
+    }
 }
 
 /// Random letters and digits for a fence: nothing that a workload wrote can know them.

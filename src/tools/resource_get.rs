@@ -8,10 +8,11 @@ use super::{
 use crate::{
     cluster::{Failure, Handle, ListQuery, Resource},
     endpoint::Tool,
-    reply::{budget, redact::Redactor, sanitize, table, yaml},
+    reply::{budget, redact::Redactor, sanitize, shorten, table, yaml},
 };
 use futures::future::join_all;
 use http::StatusCode;
+use serde_json::Value;
 use std::fmt::Write as _;
 
 const TOOL: Tool = Tool::ResourceGet;
@@ -19,6 +20,8 @@ const TOOL: Tool = Tool::ResourceGet;
 const MAX_NAMES: usize = 20;
 /// Tokens that the lines around the objects may need.
 const FRAME: usize = 120;
+/// Longest texts of an object that is too large, one step after the other.
+const TEXTS: [usize; 3] = [4096, 1024, 256];
 /// Names that are looked through for a near miss.
 const NEAR: u32 = 500;
 
@@ -53,12 +56,12 @@ pub(super) async fn run(context: &Context, arguments: &Arguments) -> Result<Stri
             Ok((namespace, mut object)) => {
                 redactor.object(&mut object);
                 yaml::clean(&mut object);
-                let (text, omitted) = budget::fit_lines(&yaml::to_yaml(&object), budget);
+                let (text, omitted) = budget::fit_lines(&fitting(object, budget), budget);
                 let place = namespace.map_or_else(String::new, |n| format!("{}/", sanitize::line(&n)));
                 let _ = writeln!(out, "# {} {place}{name} @{}", resource.qualified(), handle.cluster());
                 out.push_str(&sanitize::fence(&text, &nonce));
                 if omitted > 0 {
-                    let _ = writeln!(out, "omitted: {omitted} lines (a larger maxTokens shows more)");
+                    let _ = writeln!(out, "omitted: {omitted} lines ({})", context.how_to_see_more(arguments));
                 }
             }
         }
@@ -75,7 +78,21 @@ pub(super) async fn run(context: &Context, arguments: &Arguments) -> Result<Stri
     Ok(out)
 }
 
-type Found = (Option<String>, serde_json::Value);
+/// An object as YAML; where it is too large, its longest texts lose their ends first.
+fn fitting(mut object: Value, budget: usize) -> String {
+    shorten::sizes(&mut object);
+    let mut text = yaml::to_yaml(&object);
+    for longest in TEXTS {
+        if budget::tokens(&text) <= budget {
+            break;
+        }
+        shorten::shorten(&mut object, longest);
+        text = yaml::to_yaml(&object);
+    }
+    text
+}
+
+type Found = (Option<String>, Value);
 
 /// One object, in the one namespace where it is.
 async fn object(handle: &Handle, resource: &Resource, namespaces: &Namespaces, name: &str) -> Result<Found, ToolError> {

@@ -3,7 +3,7 @@
 use super::{
     Arguments, Context, Definition, ToolError,
     access::{self, Namespaces},
-    arguments::{CLUSTERS, CURSOR, FIELD_SELECTOR, LABEL_SELECTOR, LIMIT, MAX_TOKENS, NAMESPACE, RESOURCE},
+    arguments::{CLUSTERS, CURSOR, FIELD_SELECTOR, KIND, LABEL_SELECTOR, LIMIT, MAX_TOKENS, NAMESPACE, RESOURCE},
     cursor::Position,
     selectors,
 };
@@ -32,7 +32,7 @@ pub(super) const DEFINITION: Definition = Definition {
     title: "List resources",
     description: "See which objects of a kind exist and their state, custom resources too: one row each, by the API \
         server's own columns. The first line counts, and names what is not healthy.",
-    arguments: &[RESOURCE, CLUSTERS, NAMESPACE, LABEL_SELECTOR, FIELD_SELECTOR, LIMIT, CURSOR, MAX_TOKENS],
+    arguments: &[KIND, CLUSTERS, NAMESPACE, LABEL_SELECTOR, FIELD_SELECTOR, LIMIT, CURSOR, MAX_TOKENS],
 };
 
 pub(super) async fn run(context: &Context, arguments: &Arguments) -> Result<String, ToolError> {
@@ -56,7 +56,7 @@ pub(super) async fn run(context: &Context, arguments: &Arguments) -> Result<Stri
         (handle, fetch(context, handle, &kind, arguments, &selection, start, limit).await)
     }))
     .await;
-    let mut listing = Listing::new(handles.len() > 1);
+    let mut listing = Listing::new(handles.len() > 1, start.shown);
     let mut redactor = Redactor::default();
     for (handle, fetched) in fetched {
         match fetched {
@@ -138,6 +138,12 @@ async fn fetch(
             Some(token) => Position { page: Some(token.to_owned()), offset: 0, ..at.clone() },
             None => next_namespace,
         };
+        if table.get("rows").and_then(Value::as_array).is_some_and(Vec::is_empty)
+            && let Some(place) = place
+            && !access::namespace_exists(handle, place).await
+        {
+            refused.push(((*place).to_owned(), access::no_namespace(handle, place)));
+        }
         rows += table.get("rows").and_then(Value::as_array).map_or(0, Vec::len).saturating_sub(at.offset);
         pages.push((at, place.map(str::to_owned), table));
         at = next;
@@ -146,11 +152,11 @@ async fn fetch(
         }
     }
     let next = (at.namespace < places.len()).then_some(at);
-    if next.as_ref().is_some_and(|next| next.page.is_none()) {
+    if next.as_ref().is_some_and(|next| next.page.is_none() || next.namespace + 1 < places.len()) {
         remaining = None; // whole namespaces are left, uncounted
     }
     match refused.first() {
-        Some((_, error)) if pages.is_empty() => Err(error.clone()),
+        Some((_, error)) if pages.is_empty() || (rows == 0 && refused.len() == places.len()) => Err(error.clone()),
         _ => Ok(Fetched { resource, namespaces, pages, next, remaining, refused }),
     }
 }
@@ -159,6 +165,8 @@ async fn fetch(
 struct Listing {
     /// Whether several clusters were asked, which then have a column.
     several: bool,
+    /// Rows that earlier pages have shown.
+    before: usize,
     /// Whether several namespaces were asked in any cluster, which then have a column.
     namespaces: bool,
     /// Clusters that answered.
@@ -173,9 +181,10 @@ struct Listing {
 }
 
 impl Listing {
-    fn new(several: bool) -> Self {
+    fn new(several: bool, before: usize) -> Self {
         Self {
             several,
+            before,
             namespaces: false,
             clusters: Vec::new(),
             what: None,
@@ -237,8 +246,19 @@ impl Listing {
         max_tokens: usize,
         seal: impl Fn(&Position) -> Result<String, ToolError>,
     ) -> Result<String, ToolError> {
-        let Self { several, namespaces: place, clusters, what, columns, rows, next, remaining, refused, missing } =
-            self;
+        let Self {
+            several,
+            before,
+            namespaces: place,
+            clusters,
+            what,
+            columns,
+            rows,
+            next,
+            remaining,
+            refused,
+            missing,
+        } = self;
         let Some((resource, namespaces)) = what else {
             let all: Vec<String> = missing.into_iter().map(|(_, error)| error.text).collect();
             return Err(ToolError::failed(format!("{kind}: no cluster answered: {}", all.join("; "))));
@@ -251,21 +271,27 @@ impl Listing {
         let (text, omitted) = budget::fit_lines(&text, max_tokens);
         let shown = page.rows.len().saturating_sub(omitted);
         page.rows.truncate(shown);
-        let next = positions.get(shown).cloned().or(next);
+        let next = positions.get(shown).cloned().or(next).map(|next| Position { shown: before + shown, ..next });
 
-        let total = remaining.map(|n| count as u64 + n);
+        let total = remaining.map(|n| (before + count) as u64 + n);
         let mut out = format!("{}{} @{}: ", resource.qualified(), place_of(&resource, &namespaces), clusters.join(","));
         let _ = match (&next, total) {
-            (None, _) => write!(out, "{shown}"),
-            (Some(_), Some(total)) => write!(out, "{shown} of {total}"),
-            (Some(_), None) => write!(out, "{shown}, and more"),
+            (None, _) if before == 0 => write!(out, "{shown}"),
+            (None, _) => write!(out, "{}-{} of {}", before + 1, before + shown, before + shown),
+            (Some(_), Some(total)) if before == 0 => write!(out, "{shown} of {total}"),
+            (Some(_), Some(total)) => write!(out, "{}-{} of {total}", before + 1, before + shown),
+            (Some(_), None) if before == 0 => write!(out, "{shown}, and more"),
+            (Some(_), None) => write!(out, "{}-{}, and more", before + 1, before + shown),
         };
-        let unhealthy = table::unhealthy(&page);
+        let unhealthy: Vec<String> = table::unhealthy(&page).into_iter().map(|row| full_name(row, place)).collect();
         if !unhealthy.is_empty() {
-            let named: Vec<&str> = unhealthy.iter().take(NAMED).copied().collect();
-            let rest = unhealthy.len() - named.len();
+            let named = unhealthy.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+            let rest = unhealthy.len().saturating_sub(NAMED);
             let rest = if rest == 0 { String::new() } else { format!(" and {rest} more") };
-            let _ = write!(out, "; not ready {}: {}{rest}", unhealthy.len(), named.join(", "));
+            let _ = write!(out, "; not ready {}: {named}{rest}", unhealthy.len());
+        }
+        if before > 0 || next.is_some() {
+            out.push_str("; health of this page only");
         }
         out.push('\n');
         if shown > 0 {
@@ -278,10 +304,22 @@ impl Listing {
             let _ = writeln!(out, "not read: {place}: {}", error.text);
         }
         if let Some(next) = next {
-            let more = total.map_or_else(|| "more".to_owned(), |total| format!("more: {}", total - shown as u64));
+            let more = total.map_or_else(
+                || "more".to_owned(),
+                |total| format!("more: {}", total.saturating_sub((before + shown) as u64)),
+            );
             let _ = writeln!(out, "{more}   cursor: {}", seal(&next)?);
         }
         Ok(out)
+    }
+}
+
+/// The name of a row, with its namespace where several are listed.
+fn full_name(row: &Row, namespaces: bool) -> String {
+    let name = row.name.clone().unwrap_or_default();
+    match &row.namespace {
+        Some(namespace) if namespaces => format!("{namespace}/{name}"),
+        _ => name,
     }
 }
 

@@ -78,7 +78,7 @@ async fn a_kind_that_appears_is_found_by_each_of_its_names_and_by_its_own_column
         }
     })
     .await;
-    assert!(listed.contains("not ready 1: one") && listed.contains("\tPHASE"), "{listed}");
+    assert!(listed.contains("not ready 1: default/one") && listed.contains("\tPHASE"), "{listed}");
     for name in [format!("gz.{group}"), format!("Gizmo.{group}"), format!("gizmo.v1.{group}")] {
         let text = agent.call("resource_get", json!({"resource": name, "name": "one"})).await.ok();
         assert!(text.contains("phase: Broken"), "{name}: {text}");

@@ -92,3 +92,54 @@ async fn a_dead_and_a_frozen_cluster_hold_up_nobody_and_are_named() {
     assert!(text.contains("not read: fleet-frozen: cluster fleet-frozen: no answer in"), "{text}");
     frozen.thaw();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_count_is_given_only_where_everything_was_counted() {
+    let east = &shared().east;
+    let scene = Scene::new("counts").await;
+    let (a, b) = (format!("{}-a", scene.namespace), format!("{}-b", scene.namespace));
+    for namespace in [&a, &b] {
+        make_namespace(&scene.admin, namespace).await;
+        for n in 0..3 {
+            make_config_map(&scene.admin, namespace, &format!("c{n}"), json!({"n": "1"})).await;
+        }
+    }
+    let rules = [rule("all", "corp", &["east"], &["inspect"], everywhere())];
+    scene.apply(&spec(&[jwt("corp", &shared().idp)], &[cluster(east, &["corp"])], &rules)).await;
+    let agent = scene.agent(&scene.user(&shared().idp, "ann").0);
+    let place = format!("{a},{b}");
+    // Each namespace has kube-root-ca.crt beside the three.
+    let (mut heads, mut cursor) = (Vec::new(), Value::Null);
+    for _ in 0..4 {
+        let arguments = json!({"resource": "cm", "namespace": place, "limit": 3, "cursor": cursor});
+        let text = agent.call("resource_list", arguments).await.ok();
+        heads.push(text.lines().next().unwrap().rsplit_once("@east: ").unwrap().1.to_owned());
+        match text.lines().find_map(|l| l.split_once("cursor: ")) {
+            Some((_, next)) => cursor = json!(next),
+            None => break,
+        }
+    }
+    let page = "; health of this page only";
+    assert_eq!(heads, [format!("3, and more{page}"), format!("4-6 of 8{page}"), format!("7-8 of 8{page}")]);
+
+    let nowhere = agent.call("resource_list", json!({"resource": "cm", "namespace": "nowhere"})).await;
+    assert!(matches!(&nowhere, Called::Error(text) if text.contains("there is no nowhere on east")), "{nowhere:?}");
+    let empty = agent.call("resource_list", json!({"resource": "pods", "namespace": a})).await.ok();
+    assert!(empty.contains("@east: 0"), "{empty}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_is_not_trusted_is_said_to_be_one() {
+    let (east, west) = (&shared().east, &shared().west);
+    let scene = Scene::new("trust").await;
+    let odd = cluster_at("odd", &east.url(), &west.ca(), &["corp"], &["tc"]);
+    let mut renamed = cluster_at("renamed", &east.url(), &east.ca(), &["corp"], &["tc"]);
+    renamed["tlsServerName"] = json!("api.other.example");
+    let rules = [rule("all", "corp", &["odd", "renamed"], &["inspect"], everywhere())];
+    scene.apply(&spec(&[jwt("corp", &shared().idp)], &[odd, renamed], &rules)).await;
+    let agent = scene.agent(&scene.user(&shared().idp, "ann").0);
+    let text = agent.call("cluster_list", json!({})).await.ok();
+    assert!(text.starts_with("clusters: 0 of 2 reachable"), "{text}");
+    assert!(text.contains("its certificate is not from the given authority"), "{text}");
+    assert!(text.contains("its certificate is for another name"), "{text}");
+}

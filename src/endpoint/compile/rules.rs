@@ -133,7 +133,15 @@ fn select_clusters(
         }
         api::Clusters { names: None, selector: Some(selector) } => match Selector::compile(selector) {
             Ok(selector) => {
-                Some(clusters.values().filter(|c| selector.matches(&c.labels)).map(|c| c.name.clone()).collect())
+                let selected: BTreeSet<String> =
+                    clusters.values().filter(|c| selector.matches(&c.labels)).map(|c| c.name.clone()).collect();
+                if selected.is_empty() {
+                    log.not_found(
+                        format!("{field}.selector"),
+                        "matches the labels of no usable cluster of spec.clusters",
+                    );
+                }
+                Some(selected)
             }
             Err(why) => {
                 log.invalid(format!("{field}.selector"), why);
