@@ -204,7 +204,7 @@ async fn requests_that_are_not_good_are_refused_with_the_reason() {
     ];
     let mut wrong = Vec::new();
     for (what, (method, url, more, body), status, text) in cases {
-        let (lines, requests) = (stage.scene.kmcp.audit().len(), stage.upstream());
+        let (lines, requests) = (stage.audited_so_far().await, stage.upstream());
         let reply = request(method, url, more, body).await;
         let refused = || stage.scene.kmcp.audit().get(lines).is_some_and(|line| line["outcome"] == "refused");
         for _ in 0..100 {
