@@ -14,7 +14,7 @@ use crate::{
     tools::Sealer,
 };
 use anyhow::{Context as _, anyhow, bail};
-use std::{future::IntoFuture as _, process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc};
 use tokio::{net::TcpListener, signal::unix, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -91,14 +91,18 @@ async fn serve(options: &ServeOptions) -> anyhow::Result<()> {
         async move { controller.run(move || drop(catalog), stop).await.map(|()| "controller").map_err(Into::into) }
     });
     tasks.spawn({
-        let (router, stop) = (server::router(shared, drained.child_token()), stop.clone());
-        let serve = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
-        async move { serve.into_future().await.map(|()| "server").map_err(Into::into) }
+        let serve = server::serve(listener, server::router(shared, drained.child_token()), stop.clone());
+        async move {
+            serve.await;
+            Ok("server")
+        }
     });
     tasks.spawn({
-        let router = server::admin_router(readiness, metrics);
-        let serve = axum::serve(admin, router).with_graceful_shutdown(drained.clone().cancelled_owned());
-        async move { serve.into_future().await.map(|()| "admin").map_err(Into::into) }
+        let serve = server::serve(admin, server::admin_router(readiness, metrics), drained.clone());
+        async move {
+            serve.await;
+            Ok("admin")
+        }
     });
 
     let mut terminate = unix::signal(unix::SignalKind::terminate())?;

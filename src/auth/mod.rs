@@ -29,6 +29,9 @@ const REVIEW_LIFETIME: Duration = Duration::from_mins(1);
 const JWT_LIFETIME: Duration = Duration::from_mins(10);
 /// How long an issuer or cluster may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a token that nobody vouches for is not asked about again, and how many are remembered.
+const REFUSED_LIFETIME: Duration = Duration::from_secs(10);
+const REFUSED: u64 = 20_000;
 /// Bytes of verified callers that are remembered.
 const CACHE_BYTES: u64 = 32 << 20;
 
@@ -38,6 +41,7 @@ pub struct Authenticator {
     clusters: Clusters,
     keys: jwks::KeySets,
     verified: moka::sync::Cache<Digest, Verified>,
+    refused: moka::sync::Cache<Digest, Refusal>,
 }
 
 #[derive(Clone)]
@@ -54,7 +58,8 @@ impl Authenticator {
             .max_capacity(CACHE_BYTES)
             .time_to_live(JWT_LIFETIME)
             .build();
-        Self { keys: jwks::KeySets::new(clusters.clone()), clusters, verified }
+        let refused = moka::sync::Cache::builder().max_capacity(REFUSED).time_to_live(REFUSED_LIFETIME).build();
+        Self { keys: jwks::KeySets::new(clusters.clone()), clusters, verified, refused }
     }
 
     /// Who presents these headers at an endpoint.
@@ -78,7 +83,14 @@ impl Authenticator {
                 (jwt::caller(issuer, jwt, &unverified, claims, token)?, JWT_LIFETIME)
             }
             Verification::SelfSubjectReview { cluster } => {
-                (self.review(endpoint, issuer, cluster, &unverified, token).await?, REVIEW_LIFETIME)
+                if let Some(refusal) = self.refused.get(&key) {
+                    return Err(refusal);
+                }
+                let reviewed = self.review(endpoint, issuer, cluster, &unverified, token).await;
+                if reviewed == Err(Refusal::Unverified) {
+                    self.refused.insert(key, Refusal::Unverified);
+                }
+                (reviewed?, REVIEW_LIFETIME)
             }
         };
         let caller = Arc::new(caller);
@@ -130,7 +142,13 @@ impl Authenticator {
 /// asks anew.
 fn cache_key(token: &Token, endpoint: &Endpoint, issuer: &Issuer) -> Digest {
     let reading = format!("{:?}", issuer.digest.as_bytes());
-    Digest::of([token.expose(), &endpoint.uid, &endpoint.audiences.join("\n"), &reading])
+    let voucher = match &issuer.verification {
+        Verification::Jwt(_) => String::new(),
+        Verification::SelfSubjectReview { cluster } => {
+            format!("{:?}", endpoint.clusters.get(cluster).map(|cluster| &cluster.upstream))
+        }
+    };
+    Digest::of([token.expose(), &endpoint.uid, &endpoint.audiences.join("\n"), &reading, &voucher])
 }
 
 fn weight(caller: &Caller) -> u32 {

@@ -53,11 +53,8 @@ impl Resource {
 }
 
 /// A name that no kind goes by.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unknown {
-    /// Names that are near.
-    pub suggestions: Vec<String>,
-}
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unknown;
 
 /// Every kind that a cluster serves, by preference: core first, then as the server orders its groups and versions.
 #[derive(Debug, Clone)]
@@ -100,7 +97,7 @@ impl Discovery {
     /// Finds a kind by kind, plural, singular or short name, also as `name.group` and `name.version.group`.
     ///
     /// # Errors
-    /// With names that are near, where there is none.
+    /// Where there is none.
     pub fn resolve(&self, written: &str) -> Result<&Resource, Unknown> {
         let lower = written.to_ascii_lowercase();
         let (name, rest) = lower.split_once('.').map_or((lower.as_str(), None), |(name, rest)| (name, Some(rest)));
@@ -112,15 +109,13 @@ impl Discovery {
                     || rest.strip_prefix(&r.version).and_then(|g| g.strip_prefix('.')) == Some(r.group.as_str())
             }
         };
-        self.resources
-            .iter()
-            .find(|r| r.is_called(name) && qualifies(r))
-            .ok_or_else(|| Unknown { suggestions: self.near(name) })
+        self.resources.iter().find(|r| r.is_called(name) && qualifies(r)).ok_or(Unknown)
     }
 
-    fn near(&self, name: &str) -> Vec<String> {
+    /// Names of kinds that are near a name and fit, the nearest first.
+    pub fn near(&self, name: &str, fits: impl Fn(&Resource) -> bool) -> Vec<String> {
         let mut scored: Vec<(f64, String)> = Vec::new();
-        for resource in self.resources.iter().filter(|r| r.listable) {
+        for resource in self.resources.iter().filter(|r| r.listable && fits(r)) {
             let names = [resource.plural.as_str(), resource.singular.as_str()];
             let score = names
                 .into_iter()
@@ -140,6 +135,12 @@ impl Discovery {
 fn resource(group: &str, version: &str, wire: APIResourceDiscovery) -> Option<Resource> {
     let APIResourceDiscovery { resource, response_kind, scope, singular_resource, verbs, short_names, .. } = wire;
     let plural = resource?;
+    // What an aggregated server says of itself goes into paths and replies: names, or nothing.
+    let name =
+        |text: &str| text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.'));
+    if plural.is_empty() || ![&plural, group, version].into_iter().all(name) {
+        return None;
+    }
     let kind = response_kind.and_then(|k| k.kind).unwrap_or_default();
     if !verbs.iter().any(|v| v == "get" || v == "list") {
         return None; // reviews, bindings: nothing to read
@@ -147,10 +148,10 @@ fn resource(group: &str, version: &str, wire: APIResourceDiscovery) -> Option<Re
     Some(Resource {
         group: group.to_owned(),
         version: version.to_owned(),
-        singular: singular_resource.filter(|s| !s.is_empty()).unwrap_or_else(|| kind.to_ascii_lowercase()),
+        singular: singular_resource.filter(|s| !s.is_empty() && name(s)).unwrap_or_else(|| kind.to_ascii_lowercase()),
         kind,
         plural,
-        short_names,
+        short_names: short_names.into_iter().filter(|s| name(s)).collect(),
         namespaced: scope.as_deref() == Some("Namespaced"),
         listable: verbs.iter().any(|v| v == "list"),
     })
@@ -175,6 +176,11 @@ impl Cache {
     {
         let load = async { load().await.map(Arc::new) };
         self.0.try_get_with(pool::key(upstream), load).await.map_err(|e: Arc<Failure>| (*e).clone())
+    }
+
+    /// Asks anew next time.
+    pub async fn forget(&self, upstream: &Upstream) {
+        self.0.invalidate(&pool::key(upstream)).await;
     }
 
     /// A newer discovery, or `None` where the last one is too young to ask again.
@@ -261,7 +267,9 @@ mod tests {
             ("pods.apps", vec!["pods"]),
             ("zzz", vec![]),
         ] {
-            assert_eq!(discovery().resolve(written).unwrap_err().suggestions, expected, "{written}");
+            assert_eq!(discovery().resolve(written), Err(Unknown), "{written}");
+            let name = written.split('.').next().unwrap();
+            assert_eq!(discovery().near(name, |_| true), expected, "{written}");
         }
     }
 

@@ -55,10 +55,23 @@ pub(super) fn key(upstream: &Upstream) -> Digest {
     Digest::of([upstream.server.as_str(), &trust, ca, sni.unwrap_or_default(), if sni.is_some() { "sni" } else { "" }])
 }
 
+/// Which connections a request takes. An API server answers a refused token by closing the connection (its HTTP/2 abuse
+/// mitigation), so tokens that nobody has vouched for yet never share one with the calls of those who are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Lane {
+    /// Requests of callers.
+    Calls,
+    /// Reviews of tokens, and public documents.
+    Reviews,
+}
+
+/// Reviews in flight at once, per server.
+const MAX_REVIEWS: usize = 8;
+
 pub(super) struct Pool {
     policy: Arc<AddressPolicy>,
-    clients: Cache<Digest, HttpClient>,
-    limits: Cache<(Digest, usize), Arc<Semaphore>>,
+    clients: Cache<(Digest, Lane), HttpClient>,
+    limits: Cache<(Digest, usize, Lane), Arc<Semaphore>>,
     metrics: Arc<Metrics>,
 }
 
@@ -72,8 +85,8 @@ impl Pool {
         }
     }
 
-    fn client(&self, upstream: &Upstream) -> Result<HttpClient, Failure> {
-        let key = key(upstream);
+    fn client(&self, upstream: &Upstream, lane: Lane) -> Result<HttpClient, Failure> {
+        let key = (key(upstream), lane);
         if let Some(client) = self.clients.get(&key) {
             return Ok(client);
         }
@@ -98,11 +111,12 @@ impl Pool {
     pub(super) async fn send(
         &self,
         cluster: &Cluster,
+        lane: Lane,
         request: Request<Full<Bytes>>,
         deadline: Instant,
     ) -> Result<Bytes, Failure> {
         let started = Instant::now();
-        let result = self.send_bounded(cluster, request, deadline).await;
+        let result = self.send_bounded(cluster, lane, request, deadline).await;
         let outcome = match &result {
             Ok(_) => "ok",
             Err(failure) => failure.label(),
@@ -114,13 +128,17 @@ impl Pool {
     async fn send_bounded(
         &self,
         cluster: &Cluster,
+        lane: Lane,
         request: Request<Full<Bytes>>,
         deadline: Instant,
     ) -> Result<Bytes, Failure> {
-        let limit = cluster.max_concurrent_requests;
-        let slots = self.limits.get_with((key(&cluster.upstream), limit), || Arc::new(Semaphore::new(limit)));
+        let limit = match lane {
+            Lane::Calls => cluster.max_concurrent_requests,
+            Lane::Reviews => MAX_REVIEWS,
+        };
+        let slots = self.limits.get_with((key(&cluster.upstream), limit, lane), || Arc::new(Semaphore::new(limit)));
         let Ok(Ok(_slot)) = timeout_at(deadline, slots.acquire()).await else { return Err(Failure::Busy) };
-        self.exchange(&cluster.upstream, request, deadline, MAX_ANSWER).await
+        self.exchange(&cluster.upstream, lane, request, deadline, MAX_ANSWER).await
     }
 
     /// Fetches a public document.
@@ -140,22 +158,28 @@ impl Pool {
             .header(header::USER_AGENT, request::USER_AGENT)
             .body(Full::default())
             .map_err(|_| Failure::Guard("document URL"))?;
-        let body = self.exchange(&upstream, request, deadline, MAX_DOCUMENT).await?;
+        let body = self.exchange(&upstream, Lane::Reviews, request, deadline, MAX_DOCUMENT).await?;
         Ok(Document { body })
     }
 
     async fn exchange(
         &self,
         upstream: &Upstream,
+        lane: Lane,
         request: Request<Full<Bytes>>,
         deadline: Instant,
         max: usize,
     ) -> Result<Bytes, Failure> {
-        let client = self.client(upstream)?;
+        let client = self.client(upstream, lane)?;
         let started = Instant::now();
         let answer = async {
-            let response = client.request(request).await.map_err(|e| unreachable(&e))?;
-            read(response, max).await
+            // A connection may be closed under a request that it has taken; reading once more is harmless.
+            let again = (request.method() == Method::GET).then(|| request.clone());
+            let response = match (client.request(request).await, again) {
+                (Err(error), Some(again)) if !error.is_connect() => client.request(again).await,
+                (result, _) => result,
+            };
+            read(response.map_err(|e| unreachable(&e))?, max).await
         };
         match timeout_at(deadline, answer).await {
             Ok(result) => result,

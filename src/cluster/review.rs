@@ -1,7 +1,11 @@
 //! `SelfSubjectReview`: a cluster says whose a token of its own is. Open to every authenticated user, so k-mcp needs
 //! no privilege there, and the cluster checks signature, expiry and revocation itself.
 
-use super::{Failure, credential, guard, pool::Pool, request};
+use super::{
+    Failure, credential, guard,
+    pool::{Lane, Pool},
+    request,
+};
 use crate::endpoint::{Cluster, Token};
 use http::{Method, Request, header};
 use http_body_util::Full;
@@ -53,7 +57,7 @@ pub(super) async fn review(
     let (mut parts, body) = built.into_parts();
     guard::check_review(cluster.upstream.server.path().trim_end_matches('/'), &parts)?;
     credential::bearer(&mut parts.headers, token)?;
-    let answer = pool.send(cluster, Request::from_parts(parts, body), deadline).await?;
+    let answer = pool.send(cluster, Lane::Reviews, Request::from_parts(parts, body), deadline).await?;
     let Review { status } = serde_json::from_slice(&answer).map_err(|_| Failure::Garbled("no SelfSubjectReview"))?;
     Ok(status.user_info)
 }

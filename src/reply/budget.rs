@@ -113,6 +113,15 @@ fn letters(bytes: &[u8]) -> (usize, u64) {
     (len, price)
 }
 
+/// A text of at most `max` bytes; one that was longer ends with `…`.
+pub fn cut(text: &str, max: usize) -> String {
+    if text.len() <= max {
+        return text.to_owned();
+    }
+    let end = (0..=max.saturating_sub('…'.len_utf8())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}…", text.get(..end).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

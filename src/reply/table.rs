@@ -96,7 +96,15 @@ fn parse_row(row: &Value, columns: &[Column], redactor: &mut Redactor) -> Row {
             Some(Value::String(text)) if text.is_empty() => NONE.to_owned(),
             // a column `Secret` holds the name of one
             Some(Value::String(text)) if column.name.eq_ignore_ascii_case("secret") && is_name(text) => text.clone(),
-            Some(Value::String(text)) => sanitize::cell(&redactor.field(&column.name, text)),
+            Some(Value::String(text)) => {
+                let text = redactor.field(&column.name, text);
+                // A sentence is somebody's words, such as the message of an event: quoted, so that it reads as such.
+                if text.matches(' ').count() >= PROSE {
+                    sanitize::quoted(&sanitize::cell(&text))
+                } else {
+                    sanitize::cell(&text)
+                }
+            }
             Some(other) => {
                 let mut other = Value::from_iter([(column.name.clone(), other.clone())]);
                 redactor.object(&mut other);
@@ -110,6 +118,9 @@ fn parse_row(row: &Value, columns: &[Column], redactor: &mut Redactor) -> Row {
     };
     Row { namespace, name: name.or_else(named), cells }
 }
+
+/// Blanks from which on a cell is a sentence.
+const PROSE: usize = 3;
 
 /// Whether this could be the name of an object (RFC 1123 subdomain).
 fn is_name(text: &str) -> bool {

@@ -1,6 +1,7 @@
 //! Objects as YAML without noise. The only place that names `serde_yaml`.
 
-use std::{fmt::Write as _, iter};
+use regex::Regex;
+use std::{fmt::Write as _, iter, sync::LazyLock};
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -20,8 +21,13 @@ pub fn to_yaml(value: &Value) -> String {
 /// The documents of a YAML (or JSON) stream. For text that is already bounded in length.
 ///
 /// # Errors
-/// With line and column, where it does not parse.
+/// With line and column, where it does not parse; and where it has anchors or aliases, by which a text of a few KiB can
+/// stand for gigabytes.
 pub fn documents(text: &str) -> Result<Vec<Value>, String> {
+    static ALIAS: LazyLock<Regex> = LazyLock::new(|| super::regex(r"(?m)(?:^|[ \t\[{,:-])[*&][0-9A-Za-z_-]"));
+    if ALIAS.is_match(text) {
+        return Err("YAML anchors and aliases (&a, *a) are not supported; write the value out".to_owned());
+    }
     serde_yaml::Deserializer::from_str(text)
         .map(|document| Value::deserialize(document).map_err(|e| e.to_string()))
         .collect()

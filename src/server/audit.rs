@@ -4,18 +4,18 @@
 use crate::{
     endpoint::{Grant, Tool},
     reply::sanitize::line,
-    tools::Outcome,
+    tools::{Outcome, given},
 };
 use serde_json::{Map, Value};
 use std::time::Duration;
 
 /// Longest value of a caller.
-const MAX: usize = 128;
+const MAX: usize = 512;
 
 /// A tool was called.
 pub(super) fn called(grant: &Grant, tool: &str, arguments: &Map<String, Value>, outcome: Outcome, took: Duration) {
     let caller = grant.caller();
-    let argument = |name: &str| arguments.get(name).and_then(Value::as_str).map(bounded).unwrap_or_default();
+    let argument = |name: &str| given(arguments, name).map(bounded).unwrap_or_default();
     tracing::info!(
         target: "audit",
         endpoint = grant.endpoint().name,
@@ -48,5 +48,7 @@ fn cluster(grant: &Grant, tool: &str, named: &str) -> String {
 }
 
 fn bounded(text: &str) -> String {
-    line(&text.chars().take(MAX).collect::<String>())
+    let cut: String = text.chars().take(MAX).collect();
+    let rest = text.len() - cut.len();
+    if rest == 0 { line(&cut) } else { format!("{} and {rest} bytes more", line(&cut)) }
 }

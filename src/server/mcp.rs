@@ -25,6 +25,8 @@ use tokio::time::{Instant, timeout_at};
 
 /// How long a client may take a tool list for fresh: an edit of the McpEndpoint holds at once for calls in any case.
 const LIST_TTL_MS: u64 = 5000;
+/// Longest error text, in bytes.
+const MAX_ERROR: usize = 2000;
 /// Clusters that the instructions name.
 const NAMED: usize = 12;
 
@@ -57,7 +59,7 @@ impl Handler {
         let result = self.run(grant, tool, arguments, context).await;
         let text = result.as_ref().map_or_else(|error| error.text.as_str(), String::as_str);
         admission.spend(budget::tokens(text)).map_err(limited)?;
-        result
+        result.map_err(|error| ToolError { text: budget::cut(&error.text, MAX_ERROR), ..error })
     }
 
     /// The Grant that the HTTP layer put on the request.

@@ -4,12 +4,14 @@ mod admin;
 mod audit;
 mod hosts;
 mod limits;
+mod listener;
 mod mcp;
 mod metadata;
 mod readiness;
 
 pub use admin::router as admin_router;
 pub use hosts::{Hosts, HostsError};
+pub use listener::serve;
 pub use readiness::{Pending, Readiness};
 
 use crate::{

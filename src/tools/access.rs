@@ -6,16 +6,18 @@ use super::{
     arguments::{CLUSTER, NAME, NAMESPACE, RESOURCE},
 };
 use crate::{
-    cluster::{Handle, Resource},
+    cluster::{Failure, Handle, Resource, Unknown},
     endpoint::{NamespaceScope, Restriction, Tool, restriction, restriction_by_name},
     reply::sanitize::quoted,
 };
 use http::StatusCode;
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 use tokio::time::Instant;
 
 /// How long one of several clusters may take.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// Namespaces that one call names.
+const MAX_NAMESPACES: usize = 64;
 /// Names that an error lists before it only counts the rest.
 const LISTED: usize = 12;
 
@@ -115,7 +117,9 @@ pub(super) fn target(arguments: &Arguments) -> Result<(String, Vec<String>), Too
         );
         return Err(ToolError::invalid(RESOURCE.name, text));
     }
-    let names: Vec<String> = named.map(|n| n.split(',').map(|n| n.trim().to_owned()).collect()).unwrap_or_default();
+    let mut names: Vec<String> = named.map(|n| n.split(',').map(|n| n.trim().to_owned()).collect()).unwrap_or_default();
+    let mut seen = BTreeSet::new();
+    names.retain(|name| seen.insert(name.clone()));
     for name in &names {
         check_name(name)?;
     }
@@ -142,22 +146,20 @@ pub(super) async fn resolve(context: &Context, handle: &Handle, kind: &str) -> R
     if restriction_by_name(kind).is_some() {
         return Err(ToolError::never_available());
     }
-    let found = handle.resolve(kind).await.map_err(|f| ToolError::upstream(handle.cluster(), &f))?;
+    let failed = |f: Failure| ToolError::upstream(handle.cluster(), &f);
+    let found = handle.resolve(kind).await.map_err(failed)?;
     let restricted = |r: &Resource| restriction(&context.grant.endpoint().restricted, &r.group, &r.plural);
-    match found {
-        Ok(resource) => match restricted(&resource) {
-            None => Ok(resource),
-            Some(Restriction::BuiltIn) => Err(ToolError::never_available()),
-            Some(Restriction::Endpoint) => Err(unknown_kind(kind, handle.cluster(), &[])),
-        },
-        Err(unknown) => Err(unknown_kind(kind, handle.cluster(), &unknown.suggestions)),
+    match found.as_ref().map(restricted) {
+        Ok(Some(Restriction::BuiltIn)) => return Err(ToolError::never_available()),
+        Ok(Some(Restriction::Endpoint)) | Err(Unknown) => {}
+        Ok(None) => return found.map_err(|Unknown| ToolError::never_available()),
     }
-}
-
-fn unknown_kind(kind: &str, cluster: &str, suggestions: &[String]) -> ToolError {
-    let near =
-        if suggestions.is_empty() { String::new() } else { format!("; did you mean {}?", suggestions.join(", ")) };
-    ToolError::not_found(format!("resource: no kind {} on {cluster}{near}", quoted(&short(kind))))
+    // A kind that the endpoint restricts and one that does not exist get the same answer.
+    let lower = kind.to_ascii_lowercase();
+    let name = lower.split('.').next().unwrap_or_default();
+    let near = handle.discovery().await.map_err(failed)?.near(name, |r| restricted(r).is_none());
+    let near = if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(", ")) };
+    Err(ToolError::not_found(format!("resource: no kind {} on {}{near}", quoted(&short(kind)), handle.cluster())))
 }
 
 /// The namespaces that a call asks for, within those that are granted.
@@ -181,12 +183,15 @@ pub(super) fn namespaces(handle: &Handle, resource: &Resource, arguments: &Argum
         (None | Some("*"), NamespaceScope::All) => Ok(Namespaces::Whole),
         (None | Some("*"), NamespaceScope::Listed(names)) => Ok(Namespaces::Each(names.iter().cloned().collect())),
         (Some(asked), granted) => {
-            let mut each: Vec<String> = asked.split(',').map(|n| n.trim().to_owned()).collect();
-            each.dedup();
+            let each: BTreeSet<String> = asked.split(',').map(|n| n.trim().to_owned()).collect();
+            if each.len() > MAX_NAMESPACES {
+                let text = format!("at most {MAX_NAMESPACES} names in a call; * is all of yours");
+                return Err(ToolError::invalid(NAMESPACE.name, text));
+            }
             for name in &each {
                 check_namespace(name, granted)?;
             }
-            Ok(Namespaces::Each(each))
+            Ok(Namespaces::Each(each.into_iter().collect()))
         }
     }
 }

@@ -46,6 +46,12 @@ impl Argument {
         Self { required: true, ..self }
     }
 
+    /// Whether a name is this argument's: snake_case and any case do, but not where clients mirror it to a header, which
+    /// gateways read by the exact name.
+    fn is_spelled(&self, name: &str) -> bool {
+        self.name == name || (self.header.is_none() && self.name.to_ascii_lowercase() == plain(name))
+    }
+
     const fn mirrored(self, header: &'static str) -> Self {
         Self { header: Some(header), ..self }
     }
@@ -69,6 +75,17 @@ pub(super) const LIMIT: Argument =
 pub(super) const CURSOR: Argument = text("cursor", "Where an earlier reply stopped, with the same other arguments");
 pub(super) const MAX_TOKENS: Argument =
     Argument { kind: Kind::Integer { min: 200, max: 100_000 }, ..text("maxTokens", "Tokens that the reply may have") };
+
+/// A name without case and underscores.
+fn plain(name: &str) -> String {
+    name.replace('_', "").to_ascii_lowercase()
+}
+
+/// What a caller gave for an argument, however it is spelled: for the audit log, which sees calls that were refused too.
+pub fn given<'a>(arguments: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    let spelled = arguments.iter().filter(|(given, _)| plain(given) == name);
+    spelled.filter_map(|(_, value)| value.as_str()).find(|text| !text.is_empty())
+}
 
 /// The JSON Schema of some arguments. Plain types only: a union with null makes strict clients drop the tool.
 pub fn schema(arguments: &[Argument]) -> Map<String, Value> {
@@ -111,8 +128,7 @@ impl Arguments {
     pub fn parse(known: &[Argument], given: Map<String, Value>) -> Result<Self, ToolError> {
         let mut parsed = BTreeMap::new();
         for (name, value) in given {
-            let plain = name.replace('_', "").to_ascii_lowercase();
-            let Some(argument) = known.iter().find(|a| a.name.to_ascii_lowercase() == plain) else {
+            let Some(argument) = known.iter().find(|a| a.is_spelled(&name)) else {
                 return Err(unknown(known, &name));
             };
             let value = match (argument.kind, value) {
@@ -232,6 +248,21 @@ mod tests {
             assert_eq!(parsed.integer(&LIMIT), Some(5), "{given}");
             assert_eq!(parsed.text(&NAMESPACE), None, "{given}");
         }
+    }
+
+    #[test]
+    fn an_argument_that_gateways_read_has_one_spelling() {
+        for given in [json!({"resource": "pods", "Cluster": "a"}), json!({"resource": "pods", "name_space": "a"})] {
+            assert!(parse(&given).unwrap_err().contains("did you mean"), "{given}");
+        }
+    }
+
+    #[test]
+    fn the_audit_log_finds_an_argument_however_it_is_spelled() {
+        let arguments = json!({"": 1, "reSource": "", "Res_ource": "pods", "name": 7});
+        let arguments = arguments.as_object().unwrap();
+        assert_eq!(given(arguments, "resource"), Some("pods"));
+        assert_eq!(given(arguments, "name"), None);
     }
 
     #[test]

@@ -80,9 +80,9 @@ async fn count(handle: &Handle, plural: &str, namespaced: bool) -> Option<u64> {
         let table = handle.table(&resource, place, query).await.ok()?;
         let first = table.get("rows").and_then(Value::as_array).map_or(0, Vec::len);
         let rest = table.pointer("/metadata/remainingItemCount").and_then(Value::as_u64).unwrap_or(0);
-        Some(first as u64 + rest)
+        Some(rest.saturating_add(first as u64))
     }));
-    counts.await.into_iter().sum()
+    counts.await.into_iter().try_fold(0, |sum: u64, count| Some(sum.saturating_add(count?)))
 }
 
 /// What the caller may do in a cluster: tools that share a scope stand together.

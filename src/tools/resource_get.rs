@@ -18,6 +18,8 @@ use std::fmt::Write as _;
 const TOOL: Tool = Tool::ResourceGet;
 /// Objects that one call reads.
 const MAX_NAMES: usize = 20;
+/// Names times namespaces that one call looks for.
+const MAX_READS: usize = 128;
 /// Tokens that the lines around the objects may need.
 const FRAME: usize = 120;
 /// Longest texts of an object that is too large, one step after the other.
@@ -44,8 +46,26 @@ pub(super) async fn run(context: &Context, arguments: &Arguments) -> Result<Stri
     let handle = access::cluster(context, TOOL, arguments)?;
     let resource = access::resolve(context, &handle, &kind).await?;
     let namespaces = access::namespaces(&handle, &resource, arguments)?;
+    if let Namespaces::Each(places) = &namespaces
+        && places.len() * names.len() > MAX_READS
+    {
+        let text = format!("{} names in {} namespaces are too many to look for; name fewer", names.len(), places.len());
+        return Err(ToolError::invalid(NAME.name, text));
+    }
 
     let found = join_all(names.iter().map(|name| object(&handle, &resource, &namespaces, name))).await;
+    super::offload(|| render(context, arguments, &handle, &resource, &names, found))
+}
+
+/// The objects as YAML, each in its fence, and what could not be read.
+fn render(
+    context: &Context,
+    arguments: &Arguments,
+    handle: &Handle,
+    resource: &Resource,
+    names: &[String],
+    found: Vec<Result<Found, ToolError>>,
+) -> Result<String, ToolError> {
     let mut redactor = Redactor::default();
     let budget = context.max_tokens(arguments).saturating_sub(FRAME) / names.len();
     let nonce = super::nonce()?;

@@ -56,17 +56,19 @@ pub(super) async fn run(context: &Context, arguments: &Arguments) -> Result<Stri
         (handle, fetch(context, handle, &kind, arguments, &selection, start, limit).await)
     }))
     .await;
-    let mut listing = Listing::new(handles.len() > 1, start.shown);
-    let mut redactor = Redactor::default();
-    for (handle, fetched) in fetched {
-        match fetched {
-            Ok(fetched) => listing.add(handle, fetched, &mut redactor)?,
-            Err(error) if handles.len() == 1 => return Err(error),
-            Err(error) => listing.missing.push((handle.cluster().to_owned(), error)),
-        }
-    }
     let max_tokens = context.max_tokens(arguments).saturating_sub(FRAME);
-    listing.render(&kind, limit, max_tokens, |position| context.sealer.seal(&context.grant, &question, position))
+    super::offload(|| {
+        let mut listing = Listing::new(handles.len() > 1, start.shown);
+        let mut redactor = Redactor::default();
+        for (handle, fetched) in fetched {
+            match fetched.and_then(|fetched| listing.add(handle, fetched, &mut redactor)) {
+                Ok(()) => {}
+                Err(error) if handles.len() == 1 => return Err(error),
+                Err(error) => listing.missing.push((handle.cluster().to_owned(), error)),
+            }
+        }
+        listing.render(&kind, limit, max_tokens, |position| context.sealer.seal(&context.grant, &question, position))
+    })
 }
 
 fn selection(arguments: &Arguments) -> Result<ListQuery, ToolError> {
@@ -132,7 +134,7 @@ async fn fetch(
         let beyond = table.pointer("/metadata/remainingItemCount").and_then(Value::as_u64);
         remaining = match (token, beyond) {
             (Some(_), None) => None,
-            (_, beyond) => remaining.map(|n| n + beyond.unwrap_or(0)),
+            (_, beyond) => remaining.map(|n: u64| n.saturating_add(beyond.unwrap_or(0))),
         };
         let next = match token {
             Some(token) => Position { page: Some(token.to_owned()), offset: 0, ..at.clone() },
@@ -205,7 +207,7 @@ impl Listing {
         let place =
             |namespace: String| if self.several { format!("{} {namespace}", handle.cluster()) } else { namespace };
         self.refused.extend(refused.into_iter().map(|(namespace, error)| (place(namespace), error)));
-        self.remaining = self.remaining.zip(remaining).map(|(mine, more)| mine + more);
+        self.remaining = self.remaining.zip(remaining).map(|(mine, more)| mine.saturating_add(more));
         // Where an earlier cluster has more, the next page goes on there; this one is only counted.
         let later = self.next.is_some();
         for (at, namespace, page) in pages {
@@ -213,7 +215,7 @@ impl Listing {
                 .map_err(|_| ToolError::failed(format!("cluster {}: the answer is no table", handle.cluster())))?;
             if later {
                 let shown = rows.len().saturating_sub(at.offset) as u64;
-                self.remaining = self.remaining.map(|n| n + shown);
+                self.remaining = self.remaining.map(|n| n.saturating_add(shown));
                 continue;
             }
             let places = self.places(columns);
@@ -273,7 +275,7 @@ impl Listing {
         page.rows.truncate(shown);
         let next = positions.get(shown).cloned().or(next).map(|next| Position { shown: before + shown, ..next });
 
-        let total = remaining.map(|n| (before + count) as u64 + n);
+        let total = remaining.map(|n| n.saturating_add((before + count) as u64));
         let mut out = format!("{}{} @{}: ", resource.qualified(), place_of(&resource, &namespaces), clusters.join(","));
         let _ = match (&next, total) {
             (None, _) if before == 0 => write!(out, "{shown}"),

@@ -4,7 +4,7 @@ use crate::support::{
     SOON,
     cluster::{CLUSTER_AUDIENCE, Issuer, service_account_token, shared},
     eventually,
-    mcp::{Agent, Reply},
+    mcp::{self, Agent, Reply},
     scene::{Scene, make_mighty_account},
     spec::{cluster, everywhere, jwt, rule, self_subject_review, spec},
 };
@@ -140,4 +140,54 @@ async fn discovery_that_is_about_another_issuer_is_refused() {
         line["why"].as_str().is_some_and(|why| why == "its discovery document is about another issuer")
     });
     assert_eq!((idp.fetched("/.well-known/openid-configuration"), idp.fetched("/jwks")), (1, 0));
+}
+
+/// An API server closes the connection on which a token was refused: no call may share it.
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_that_nobody_vouches_for_break_no_call() {
+    let scene = Scene::new("forged").await;
+    let east = &shared().east;
+    let issuers = [jwt("corp", &shared().idp), self_subject_review("sa", east)];
+    let clusters = [cluster(east, &["corp", "sa"])];
+    let rules = [rule("all", "corp", &["east"], &["inspect"], everywhere())];
+    let mut endpoint = spec(&issuers, &clusters, &rules);
+    endpoint["limits"] = json!({"requestsPerMinute": 10_000});
+    scene.apply(&endpoint).await;
+    let agent = scene.agent(&scene.user(&shared().idp, "ann").0);
+    agent.call("resource_list", json!({"resource": "namespaces"})).await.ok();
+
+    let forged = |n: u32| {
+        let head = B64.encode(json!({"alg": "RS256", "kid": "x"}).to_string());
+        let claims = json!({"iss": east.issuer(), "sub": "mallory", "aud": [scene.audience(), east.issuer()],
+                            "exp": now() + 600, "jti": n.to_string()});
+        format!("{head}.{}.c2lnbmF0dXJl", B64.encode(claims.to_string()))
+    };
+    let forgers = (0..8).map(async |worker| {
+        for n in 0..25 {
+            let reply = list(&scene.agent(&forged(worker * 100 + n))).await;
+            assert!(reply.status == 401 || reply.status == 503, "{reply:?}");
+        }
+    });
+    let good = async {
+        for _ in 0..60 {
+            agent.call("resource_list", json!({"resource": "namespaces"})).await.ok();
+        }
+    };
+    futures::join!(futures::future::join_all(forgers), good);
+
+    // The same forged token is not asked about again at once.
+    let same = forged(1_000_000);
+    let mut asked = Vec::new();
+    for _ in 0..10 {
+        assert_eq!(list(&scene.agent(&same)).await.status, 401);
+        let page = mcp::get(&format!("{}/metrics", scene.kmcp.admin)).await.body;
+        let line =
+            page.lines().find(|l| l.starts_with("kmcp_upstream_request_seconds_count{outcome=\"api\"}")).unwrap();
+        asked.push(line.rsplit(' ').next().unwrap().parse::<u32>().unwrap());
+    }
+    assert!(asked[0] > 100 && asked.iter().all(|n| *n == asked[0]), "{asked:?}");
+}
+
+fn now() -> i64 {
+    k8s_openapi::jiff::Timestamp::now().as_second()
 }

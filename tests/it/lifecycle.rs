@@ -121,3 +121,23 @@ async fn the_metrics_say_nothing_that_a_caller_chose() {
         assert!(line.starts_with("kmcp_"), "{line}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_bring_no_request_are_closed() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let scene = Scene::new("silent").await;
+    let ports = [("agents'", &scene.kmcp.url), ("admin", &scene.kmcp.admin)];
+    let mut all = Vec::new();
+    for (port, base) in ports {
+        for head in ["", "GET / HT", "POST /mcp/it HTTP/1.1\r\nHost: localhost\r\n"] {
+            let mut stream = tokio::net::TcpStream::connect(base.trim_start_matches("http://")).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            all.push((port, head, stream));
+        }
+    }
+    for (port, head, mut stream) in all {
+        let mut rest = Vec::new();
+        let closed = tokio::time::timeout(std::time::Duration::from_secs(15), stream.read_to_end(&mut rest)).await;
+        assert!(closed.is_ok(), "{port}: {head:?} is still open");
+    }
+}

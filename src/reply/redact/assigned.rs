@@ -126,7 +126,7 @@ fn value(text: &str, asked: &Asked) -> Option<Range<usize>> {
         return range(0, len);
     }
     if rest.starts_with('[') && mark_at(rest).is_none() {
-        return list(rest).filter(|_| asked.kind != Kind::Auth).and_then(|len| range(0, len));
+        return if asked.kind == Kind::Auth { None } else { list(rest).and_then(|len| range(0, len)) };
     }
     if let Some(indent) = indent {
         let line = line(rest);
@@ -147,6 +147,9 @@ fn value(text: &str, asked: &Asked) -> Option<Range<usize>> {
     if asked.sentence && !alone && keys::plain(value) { None } else { range(start, value.len()) }
 }
 
+/// Longest list that is taken whole, in bytes.
+const MAX_LIST: usize = 4096;
+
 /// The rest of the line, up to a line break, raw or escaped.
 fn line(rest: &str) -> &str {
     let breaks = |(at, b): &(usize, u8)| *b == b'\n' || *b == b'\\' && rest.as_bytes().get(at + 1) == Some(&b'n');
@@ -156,7 +159,9 @@ fn line(rest: &str) -> &str {
 
 /// The length of a list on one line, with what follows it at once; none if it holds numbers only.
 fn list(rest: &str) -> Option<usize> {
-    let line = line(rest);
+    // Each list is looked through once more for each name before it: the bound keeps that linear.
+    let end = (0..=rest.len().min(MAX_LIST)).rev().find(|at| rest.is_char_boundary(*at))?;
+    let line = line(rest.get(..end)?);
     let list = line.find(']').map_or(line, |end| line.get(..=end).unwrap_or(line));
     let numbers = list.bytes().all(|b| b.is_ascii_digit() || b"[], ".contains(&b));
     (!numbers).then(|| list.len() + word(rest.get(list.len()..).unwrap_or_default()))
