@@ -17,9 +17,9 @@ pub(super) struct Position {
     /// The cluster, where several are listed.
     #[serde(rename = "k", default)]
     pub cluster: Option<String>,
-    /// Which of the list's namespaces.
-    #[serde(rename = "n")]
-    pub namespace: usize,
+    /// The namespace, where each is listed by itself: by name, as an edit of the endpoint may put others before it.
+    #[serde(rename = "n", default)]
+    pub namespace: Option<String>,
     /// The page of that namespace, as the API server named it; none for the first.
     #[serde(rename = "c")]
     pub page: Option<String>,

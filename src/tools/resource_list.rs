@@ -107,15 +107,25 @@ async fn fetch(
         Namespaces::Each(names) => names.iter().map(|n| Some(n.as_str())).collect(),
     };
     let (mut pages, mut refused, mut rows, mut remaining) = (Vec::new(), Vec::new(), 0, Some(0));
-    let mut at = Position { cluster: Some(handle.cluster().to_owned()), ..start };
-    while let Some(place) = places.get(at.namespace) {
+    // Namespaces stand in the order of their names. One that is gone is left out.
+    let mut index = places.iter().position(|p| p.is_none() || *p >= start.namespace.as_deref()).unwrap_or(places.len());
+    let beginning = |index: usize| Position {
+        cluster: Some(handle.cluster().to_owned()),
+        namespace: places.get(index).copied().flatten().map(str::to_owned),
+        shown: start.shown,
+        ..Position::default()
+    };
+    let mut at = beginning(index);
+    if at.namespace == start.namespace {
+        at = Position { cluster: at.cluster, ..start.clone() };
+    }
+    while let Some(place) = places.get(index) {
         let query = ListQuery {
             limit: u32::try_from(limit - rows + at.offset).ok().map(|n| n.min(1000)),
             continue_token: at.page.clone(),
             row_metadata: resource.namespaced && (place.is_none() || places.len() > 1),
             ..selection.clone()
         };
-        let next_namespace = Position { namespace: at.namespace + 1, page: None, offset: 0, ..at.clone() };
         let table = match handle.table(&resource, *place, query).await {
             Ok(table) => table,
             Err(failure) => {
@@ -123,7 +133,8 @@ async fn fetch(
                 match place {
                     Some(place) if places.len() > 1 && !matches!(failure, Failure::Unreachable(_)) => {
                         refused.push(((*place).to_owned(), error));
-                        at = next_namespace;
+                        index += 1;
+                        at = beginning(index);
                         continue;
                     }
                     _ => return Err(error),
@@ -136,9 +147,11 @@ async fn fetch(
             (Some(_), None) => None,
             (_, beyond) => remaining.map(|n: u64| n.saturating_add(beyond.unwrap_or(0))),
         };
-        let next = match token {
-            Some(token) => Position { page: Some(token.to_owned()), offset: 0, ..at.clone() },
-            None => next_namespace,
+        let next = if let Some(token) = token {
+            Position { page: Some(token.to_owned()), offset: 0, ..at.clone() }
+        } else {
+            index += 1;
+            beginning(index)
         };
         if table.get("rows").and_then(Value::as_array).is_some_and(Vec::is_empty)
             && let Some(place) = place
@@ -153,8 +166,8 @@ async fn fetch(
             break;
         }
     }
-    let next = (at.namespace < places.len()).then_some(at);
-    if next.as_ref().is_some_and(|next| next.page.is_none() || next.namespace + 1 < places.len()) {
+    let next = (index < places.len()).then_some(at);
+    if next.as_ref().is_some_and(|next| next.page.is_none() || index + 1 < places.len()) {
         remaining = None; // whole namespaces are left, uncounted
     }
     match refused.first() {

@@ -143,3 +143,42 @@ async fn a_certificate_that_is_not_trusted_is_said_to_be_one() {
     assert!(text.contains("its certificate is not from the given authority"), "{text}");
     assert!(text.contains("its certificate is for another name"), "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_goes_on_where_it_was_when_the_rule_has_changed_meanwhile() {
+    let east = &shared().east;
+    let scene = Scene::new("edited").await;
+    let names = ["a", "b", "c"].map(|n| format!("{}-{n}", scene.namespace));
+    for namespace in &names {
+        make_namespace(&scene.admin, namespace).await;
+        for n in 0..3 {
+            make_config_map(&scene.admin, namespace, &format!("c{n}"), json!({"n": "1"})).await;
+        }
+    }
+    let listing = |names: &[&str]| {
+        let rules = [rule("all", "corp", &["east"], &["inspect"], listed(names))];
+        spec(&[jwt("corp", &shared().idp)], &[cluster(east, &["corp"])], &rules)
+    };
+    scene.apply(&listing(&[&names[1], &names[2]])).await;
+    let agent = scene.agent(&scene.user(&shared().idp, "ann").0);
+    let mut question = json!({"resource": "cm", "labelSelector": "app=it", "limit": 2});
+    let first = agent.call("resource_list", question.clone()).await.ok();
+    question["cursor"] = json!(first.split_once("cursor: ").unwrap().1.trim());
+    question["limit"] = json!(50);
+    for (granted, expected) in [
+        (vec![&names[0], &names[1], &names[2]], vec![(1, "c2"), (2, "c0"), (2, "c1"), (2, "c2")]),
+        (vec![&names[2]], vec![(2, "c0"), (2, "c1"), (2, "c2")]),
+        (vec![&names[0]], vec![]),
+    ] {
+        scene.apply(&listing(&granted.iter().map(|n| n.as_str()).collect::<Vec<_>>())).await;
+        let text = agent.call("resource_list", question.clone()).await.ok();
+        // One namespace alone has no column; then its name is in the first line.
+        let found: Vec<String> = rows(&text).iter().map(|row| row[..row.len() - 2].join(" ")).collect();
+        let alone = granted.len() == 1;
+        let expected: Vec<String> = expected
+            .iter()
+            .map(|(n, name)| if alone { (*name).to_owned() } else { format!("{} {name}", names[*n]) })
+            .collect();
+        assert_eq!(found, expected, "{granted:?}: {text}");
+    }
+}
