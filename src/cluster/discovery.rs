@@ -6,7 +6,14 @@ use super::{Failure, pool};
 use crate::endpoint::{Digest, Upstream};
 use hyper::body::Bytes;
 use kube::core::discovery::v2::{APIGroupDiscoveryList, APIResourceDiscovery};
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// How long a discovery is used.
@@ -168,14 +175,28 @@ impl Default for Cache {
 }
 
 impl Cache {
-    /// The discovery of a server; one request at a time, whoever waits for it.
+    /// The discovery of a server; one request at a time, whoever waits for it. Its answer is shared, its failure is not:
+    /// that may be due to the token or the deadline of whoever asked.
     pub async fn get<F, Fut>(&self, upstream: &Upstream, load: F) -> Result<Arc<Discovery>, Failure>
     where
-        F: FnOnce() -> Fut,
+        F: Fn() -> Fut,
         Fut: Future<Output = Result<Discovery, Failure>>,
     {
-        let load = async { load().await.map(Arc::new) };
-        self.0.try_get_with(pool::key(upstream), load).await.map_err(|e: Arc<Failure>| (*e).clone())
+        let key = pool::key(upstream);
+        let asked = AtomicBool::new(false);
+        let own = async {
+            asked.store(true, Ordering::Relaxed);
+            load().await.map(Arc::new)
+        };
+        match self.0.try_get_with(key, own).await {
+            Ok(discovery) => Ok(discovery),
+            Err(failure) if asked.load(Ordering::Relaxed) => Err((*failure).clone()),
+            Err(_) => {
+                let discovery = Arc::new(load().await?);
+                self.0.insert(key, discovery.clone()).await;
+                Ok(discovery)
+            }
+        }
     }
 
     /// Asks anew next time.
@@ -186,7 +207,7 @@ impl Cache {
     /// A newer discovery, or `None` where the last one is too young to ask again.
     pub async fn refresh<F, Fut>(&self, upstream: &Upstream, load: F) -> Result<Option<Arc<Discovery>>, Failure>
     where
-        F: FnOnce() -> Fut,
+        F: Fn() -> Fut,
         Fut: Future<Output = Result<Discovery, Failure>>,
     {
         let key = pool::key(upstream);
@@ -276,6 +297,23 @@ mod tests {
     #[test]
     fn a_broken_group_hides_no_other_and_is_named() {
         assert_eq!(discovery().stale(), ["metrics.k8s.io/v1beta1"]);
+    }
+
+    #[tokio::test]
+    async fn one_callers_failure_is_not_anothers() {
+        let cache = Cache::default();
+        let upstream = crate::endpoint::fixtures::cluster("a").upstream;
+        let refused = cache.get(&upstream, async || {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            Err(Failure::Garbled("the first caller's affair"))
+        });
+        let waiting = async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            cache.get(&upstream, async || Ok(discovery())).await
+        };
+        let (first, second) = tokio::join!(refused, waiting);
+        assert!(first.is_err() && second.is_ok());
+        assert!(cache.get(&upstream, async || Err(Failure::Busy)).await.is_ok(), "the good answer is shared");
     }
 
     #[test]

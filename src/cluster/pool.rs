@@ -116,29 +116,21 @@ impl Pool {
         deadline: Instant,
     ) -> Result<Bytes, Failure> {
         let started = Instant::now();
-        let result = self.send_bounded(cluster, lane, request, deadline).await;
+        let limit = match lane {
+            Lane::Calls => cluster.max_concurrent_requests,
+            Lane::Reviews => MAX_REVIEWS,
+        };
+        let slots = self.limits.get_with((key(&cluster.upstream), limit, lane), || Arc::new(Semaphore::new(limit)));
+        let result = match timeout_at(deadline, slots.acquire()).await {
+            Ok(Ok(_slot)) => self.exchange(&cluster.upstream, lane, request, deadline, MAX_ANSWER).await,
+            Ok(Err(_)) | Err(_) => Err(Failure::Busy),
+        };
         let outcome = match &result {
             Ok(_) => "ok",
             Err(failure) => failure.label(),
         };
         self.metrics.upstream(outcome, started.elapsed());
         result
-    }
-
-    async fn send_bounded(
-        &self,
-        cluster: &Cluster,
-        lane: Lane,
-        request: Request<Full<Bytes>>,
-        deadline: Instant,
-    ) -> Result<Bytes, Failure> {
-        let limit = match lane {
-            Lane::Calls => cluster.max_concurrent_requests,
-            Lane::Reviews => MAX_REVIEWS,
-        };
-        let slots = self.limits.get_with((key(&cluster.upstream), limit, lane), || Arc::new(Semaphore::new(limit)));
-        let Ok(Ok(_slot)) = timeout_at(deadline, slots.acquire()).await else { return Err(Failure::Busy) };
-        self.exchange(&cluster.upstream, lane, request, deadline, MAX_ANSWER).await
     }
 
     /// Fetches a public document.

@@ -182,3 +182,21 @@ async fn a_cursor_goes_on_where_it_was_when_the_rule_has_changed_meanwhile() {
         assert_eq!(found, expected, "{granted:?}: {text}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_call_looks_for_so_many_names_in_so_many_namespaces_and_no_more() {
+    let scene = Scene::new("bounds").await;
+    let rules = [rule("all", "corp", &["east"], &["inspect"], everywhere())];
+    scene.apply(&spec(&[jwt("corp", &shared().idp)], &[cluster(&shared().east, &["corp"])], &rules)).await;
+    let agent = scene.agent(&scene.user(&shared().idp, "ann").0);
+    let many = |letter: &str, count: u32| (0..count).map(|n| format!("{letter}{n}")).collect::<Vec<_>>().join(",");
+    for (names, namespaces, expected) in [
+        (many("x", 20), many("n", 10), "20 names in 10 namespaces are too many"),
+        (many("x", 2), many("n", 65), "at most 64 names in a call"),
+        (["x"; 500].join(","), ["n"; 500].join(","), "no configmap x in n on east"), // each is looked for once
+    ] {
+        let question = json!({"resource": "cm", "name": names, "namespace": namespaces});
+        let text = agent.call("resource_get", question).await.error();
+        assert!(text.contains(expected), "{text}");
+    }
+}
